@@ -1,0 +1,1 @@
+"""The engines behind one batch-first contract; each file owns one foreign library."""

@@ -1,0 +1,1 @@
+"""The way of one prompt through the agent: intake, ledger, dispatcher, publisher."""

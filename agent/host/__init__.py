@@ -1,0 +1,1 @@
+"""The host around the process: systemd and log output."""

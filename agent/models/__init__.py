@@ -1,0 +1,1 @@
+"""Models: manifests, the store on disk, downloads."""

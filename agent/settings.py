@@ -1,0 +1,236 @@
+"""Settings: read once from a TOML file and `PROMPTD_*` variables, checked, frozen, handed down in slices."""
+
+import difflib
+import os
+import re
+import socket
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from agent.wire.errors import ConfigError
+
+DEFAULT_FILE = Path("/etc/promptd/promptd.toml")
+IDENTIFIER = re.compile(r"^[A-Za-z0-9_.-]{1,64}$")
+PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
+
+Auto = Literal["auto"]
+
+
+def _host_name() -> str:
+    name = re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())[:64]
+    return name or "promptd"
+
+
+def _state_dir() -> Path:
+    given = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
+    return Path(given) if given else platformdirs.user_state_path("promptd")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BrokerSettings(_Section):
+    """Where the broker is and who we are to it."""
+
+    url: str = "mqtt://127.0.0.1:1883"
+    root: str = "promptd"
+    username: str = ""
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    protocol: Literal["5", "3.1.1"] = "5"
+    keepalive_s: int = Field(default=20, ge=5, le=1200)
+    response_topics: tuple[str, ...] = ()
+    """Filters a Response Topic must match; empty means the defaults of the wire contract."""
+
+    @field_validator("password_file", "ca_file", "cert_file", "key_file", mode="before")
+    @classmethod
+    def _no_path(cls, value: Any) -> Any:  # noqa: ANN401 -- a validator sees what the file holds
+        return None if value == "" else value
+
+    @field_validator("url")
+    @classmethod
+    def _known_scheme(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in PORTS or not parts.hostname:
+            raise ValueError(f"must look like mqtts://broker.example:8883, not {value!r}")
+        if parts.username or parts.password:
+            raise ValueError("must not hold a user or password; use broker.username and broker.password_file")
+        return value
+
+    @field_validator("root")
+    @classmethod
+    def _plain_root(cls, value: str) -> str:
+        if not all(IDENTIFIER.match(level) for level in value.split("/")):
+            raise ValueError(
+                "must be levels of letters, digits, '_', '.', '-' joined by '/', not starting with '$'"
+            )
+        return value
+
+    @property
+    def scheme(self) -> str:
+        """`mqtt`, `mqtts`, `ws` or `wss`."""
+        return urlsplit(self.url).scheme
+
+    @property
+    def host(self) -> str:
+        """Host name or address."""
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        """TCP port, the scheme's usual one by default."""
+        return urlsplit(self.url).port or PORTS[self.scheme]
+
+    def password(self) -> str | None:
+        """Read the password from its file.
+
+        Raises:
+            ConfigError: the file cannot be read.
+        """
+        if self.password_file is None:
+            return None
+        try:
+            return self.password_file.read_text(encoding="utf-8").rstrip("\r\n")
+        except OSError as error:
+            raise ConfigError(f"broker.password_file: {error.strerror}: {self.password_file}") from error
+
+
+class QueueSettings(_Section):
+    """How much may wait, and for how long."""
+
+    capacity: int = Field(default=1000, ge=1)
+    max_payload_bytes: int = Field(default=262_144, ge=1024)
+    default_timeout_s: int = Field(default=600, ge=1)
+
+
+class EngineSettings(_Section):
+    """Which model, and how it should run."""
+
+    model: str = "demo"
+    prefer: str = "auto"
+    require: str = ""
+    slots: int | Auto = "auto"
+    threads: int | Auto = "auto"
+    context_length: int | Auto = "auto"
+    socket: Path | None = None
+    """Socket of an engine worker that somebody else starts (systemd); by default the agent starts its own."""
+
+    @field_validator("prefer", "require")
+    @classmethod
+    def _known_variant(cls, value: str) -> str:
+        from agent.engines.table import BY_NAME  # noqa: PLC0415 -- keeps the settings free of other rooms
+
+        if value not in ("", "auto", *BY_NAME):
+            raise ValueError(f"must be one of {', '.join(BY_NAME)}, not {value!r}")
+        return value
+
+    @field_validator("slots", "threads", "context_length")
+    @classmethod
+    def _positive(cls, value: int | Auto) -> int | Auto:
+        if value != "auto" and value < 1:
+            raise ValueError(f"must be 'auto' or at least 1, not {value}")
+        return value
+
+
+class TelemetrySettings(_Section):
+    """How often the box reports."""
+
+    interval_s: float = Field(default=10, gt=0)
+
+
+class LogSettings(_Section):
+    """How log lines look."""
+
+    format: Literal["auto", "json", "console"] = "auto"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Settings(BaseSettings):
+    """All settings of one agent."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PROMPTD_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    device_id: str = Field(default_factory=_host_name)
+    state_dir: Path = Field(default_factory=_state_dir)
+    broker: BrokerSettings = BrokerSettings()
+    queue: QueueSettings = QueueSettings()
+    engine: EngineSettings = EngineSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+    logs: LogSettings = LogSettings()
+
+    @field_validator("device_id")
+    @classmethod
+    def _plain_id(cls, value: str) -> str:
+        if not IDENTIFIER.match(value):
+            raise ValueError("must be 1 to 64 letters, digits, '_', '.' or '-'")
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 -- pydantic's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- pydantic's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- pydantic's signature
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over the file, which arrives as keyword arguments."""
+        return env_settings, init_settings
+
+
+def load(file: Path | None = None) -> Settings:
+    """Read the settings from `file`, else the system file if there is one, and the environment.
+
+    Raises:
+        ConfigError: a file is missing or not TOML, a key is unknown, or a value is out of range.
+    """
+    path = file or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
+    table = _read(path) if path else {}
+    try:
+        return Settings(**table)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_sentence(detail, path) for detail in error.errors())) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+
+
+def _sentence(detail: Any, path: Path | None) -> str:  # noqa: ANN401 -- pydantic's ErrorDetails
+    levels = [str(level) for level in detail["loc"]]
+    name, where = ".".join(levels), f" in {path}" if path else ""
+    if detail["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(name, _known_keys(), n=1, cutoff=0.5)
+        return f"unknown setting {name}{where}" + (f"; did you mean {near[0]}?" if near else "")
+    return f"{name}{where}: {detail['msg'].removeprefix('Value error, ')}"
+
+
+def _known_keys() -> list[str]:
+    keys: list[str] = []
+    for name, field in Settings.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            keys += [f"{name}.{key}" for key in section.model_fields]
+        else:
+            keys.append(name)
+    return keys

@@ -1,0 +1,1 @@
+"""What travels over MQTT: payloads, topics and errors."""

@@ -1,0 +1,1 @@
+"""The engine process and the language the agent speaks with it."""

@@ -1,0 +1,1 @@
+"""The recipe of the embedded demo model: made-up edge tasks, training, export and measurement."""
