@@ -1,0 +1,42 @@
+"""From logits to a token, one sequence at a time; the same for every engine."""
+
+import numpy as np
+
+from agent.engines.contract import Logits
+from agent.wire.errors import EngineError
+from agent.wire.prompt import Sampling
+
+
+class Sampler:
+    """Chooses the tokens of one sequence. With equal seeds it chooses equally."""
+
+    def __init__(self, sampling: Sampling) -> None:
+        self._sampling = sampling
+        self._random = np.random.default_rng(sampling.seed)
+
+    def choose(self, logits: Logits) -> int:
+        """Return the next token.
+
+        Raises:
+            EngineError: the logits are not numbers, which means that the model or the device is broken.
+        """
+        best = int(np.argmax(logits))
+        if not np.isfinite(logits[best]):
+            raise EngineError("the model returned logits that are not finite numbers")
+        if self._sampling.temperature == 0:
+            return best
+        tokens, weights = self._candidates(logits)
+        return int(self._random.choice(tokens, p=weights))
+
+    def _candidates(self, logits: Logits) -> tuple[np.ndarray, np.ndarray]:
+        """Return tokens by falling probability, cut by top-k and then by top-p (nucleus sampling)."""
+        wanted = self._sampling
+        count = min(wanted.top_k or len(logits), len(logits))
+        tokens = np.argpartition(logits, -count)[-count:] if count < len(logits) else np.arange(len(logits))
+        tokens = tokens[np.argsort(-logits[tokens], kind="stable")]
+        scaled = logits[tokens].astype(np.float64) / wanted.temperature
+        weights = np.exp(scaled - scaled[0])
+        weights /= weights.sum()
+        kept = int(np.searchsorted(np.cumsum(weights), wanted.top_p)) + 1
+        tokens, weights = tokens[:kept], weights[:kept]
+        return tokens, weights / weights.sum()

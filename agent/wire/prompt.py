@@ -1,0 +1,75 @@
+"""The vocabulary of the agent: a prompt as it travels inside, and where its answer goes."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from agent.wire.packets import BYTES_AS_BASE64
+
+Operation = Literal["chat", "complete"]
+Priority = Literal["interactive", "normal", "batch"]
+Role = Literal["system", "user", "assistant"]
+
+PRIORITIES: tuple[Priority, ...] = ("interactive", "normal", "batch")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a chat."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are chosen. The default is greedy: the same prompt gives the same answer."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    """0 means all tokens."""
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyTo:
+    """Where the answer goes."""
+
+    __pydantic_config__: ClassVar = BYTES_AS_BASE64
+
+    topic: str
+    """Empty when the requester named a topic that is not allowed: then nothing is sent."""
+    correlation: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One question for the model, decoded once at the door."""
+
+    id: str
+    operation: Operation
+    reply_to: ReplyTo
+    messages: tuple[Message, ...] = ()
+    text: str = ""
+    """The prompt of `complete`."""
+    max_tokens: int | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+    stop: tuple[str, ...] = ()
+    stream: bool = False
+    progress: bool = False
+    timeout_s: float = 600.0
+    priority: Priority = "normal"
+
+    @property
+    def key(self) -> bytes:
+        """What makes two deliveries the same request: response topic and correlation, else the id."""
+        identity = self.reply_to.correlation or self.id.encode()
+        return self.reply_to.topic.encode() + b"\0" + identity
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """The wish to end a prompt: by its id, or by its Response Topic and Correlation Data."""
+
+    id: str | None
+    reply_to: ReplyTo

@@ -1,0 +1,169 @@
+"""The language between the agent and the engine worker: length-prefixed JSON, checked on both sides.
+
+The agent treats what the worker says as untrusted input: every frame is bounded and validated.
+"""
+
+import contextlib
+import socket
+import struct
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from agent.engines.options import EngineFacts, EngineOptions, Finish
+from agent.wire.prompt import Message, Sampling
+
+MAX_FRAME_BYTES = 1 << 20
+LENGTH = struct.Struct("!I")
+
+
+class FrameError(Exception):
+    """The other side broke the rules of this language."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Agent to worker, first and once: load this engine."""
+
+    options: EngineOptions
+    module: str
+    kind: Literal["load"] = "load"
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """Agent to worker: compute this prompt; a slot is free for it."""
+
+    id: str
+    messages: tuple[Message, ...]
+    text: str
+    max_tokens: int | None
+    sampling: Sampling
+    stop: tuple[str, ...]
+    kind: Literal["generate"] = "generate"
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Agent to worker: end this prompt within one step."""
+
+    id: str
+    kind: Literal["cancel"] = "cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Worker to agent: the engine is loaded and runs here."""
+
+    facts: EngineFacts
+    kind: Literal["loaded"] = "loaded"
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """Worker to agent, last: the engine could not be loaded or failed; this process ends now."""
+
+    reason: str
+    kind: Literal["broken"] = "broken"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Worker to agent: new text of an answer, gathered for 50 ms or 256 bytes."""
+
+    id: str
+    text: str
+    tokens: int
+    kind: Literal["progress"] = "progress"
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Worker to agent: the answer is whole; `text` is what no `Progress` carried yet."""
+
+    id: str
+    text: str
+    finish: Finish
+    prompt_tokens: int
+    tokens: int
+    prompt_ms: float
+    """From admission to the first token."""
+    decode_ms: float
+    """From the first token to the last."""
+    kind: Literal["finished"] = "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Worker to agent: this prompt cannot be computed; the engine goes on."""
+
+    id: str
+    code: str
+    message: str
+    kind: Literal["refused"] = "refused"
+
+
+ToWorker = Load | Generate | Cancel
+FromWorker = Loaded | Broken | Progress | Finished | Refused
+
+Frame = TypeVar("Frame")
+
+TO_WORKER: TypeAdapter[ToWorker] = TypeAdapter(ToWorker)
+FROM_WORKER: TypeAdapter[FromWorker] = TypeAdapter(FromWorker)
+
+
+class Channel:
+    """One end of the stream socket. On each side one thread sends and one thread receives."""
+
+    def __init__(self, stream: socket.socket) -> None:
+        self._stream = stream
+        self._reader = stream.makefile("rb")
+
+    def send(self, frame: ToWorker | FromWorker) -> None:
+        """Send one frame.
+
+        Raises:
+            OSError: the other side is gone.
+            FrameError: the frame is larger than the language allows.
+        """
+        body = (TO_WORKER if isinstance(frame, ToWorker) else FROM_WORKER).dump_json(frame)
+        if len(body) > MAX_FRAME_BYTES:
+            raise FrameError(f"a frame of {len(body)} bytes is over the limit of {MAX_FRAME_BYTES}")
+        self._stream.sendall(LENGTH.pack(len(body)) + body)
+
+    def receive_from_agent(self) -> ToWorker | None:
+        """Wait for the agent's next frame; None at the end of the stream."""
+        body = self._read()
+        return None if body is None else _check(TO_WORKER, body)
+
+    def receive_from_worker(self) -> FromWorker | None:
+        """Wait for the worker's next frame; None at the end of the stream."""
+        body = self._read()
+        return None if body is None else _check(FROM_WORKER, body)
+
+    def close(self) -> None:
+        """End the stream for both sides."""
+        with contextlib.suppress(OSError):  # the other side may be gone already
+            self._stream.shutdown(socket.SHUT_RDWR)
+        self._stream.close()
+
+    def _read(self) -> bytes | None:
+        try:
+            head = self._reader.read(LENGTH.size)
+            if len(head) < LENGTH.size:
+                return None
+            (length,) = LENGTH.unpack(head)
+            if length > MAX_FRAME_BYTES:
+                raise FrameError(f"a frame of {length} bytes was announced; the limit is {MAX_FRAME_BYTES}")
+            body = self._reader.read(length)
+        except (OSError, ValueError):
+            return None
+        return body if len(body) == length else None
+
+
+def _check(adapter: TypeAdapter[Frame], body: bytes) -> Frame:
+    try:
+        return adapter.validate_json(body)
+    except ValidationError as error:
+        raise FrameError(f"a frame breaks its schema: {error.errors()[0]['msg']}") from error

@@ -1,0 +1,108 @@
+"""The worker's loop: frames in, one forward step for all, frames out."""
+
+import queue
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.engines.batch import Batch, Request, Step
+from agent.engines.contract import Engine
+from agent.wire.errors import EngineError, PromptError
+from agent.worker.frames import Cancel, Finished, FromWorker, Generate, Progress, Refused, ToWorker
+
+GATHER_S = 0.05
+GATHER_BYTES = 256
+
+
+@dataclass(slots=True)
+class Answer:
+    """What the worker remembers of a running prompt."""
+
+    prompt_tokens: int
+    started_s: float
+    first_token_s: float = 0.0
+    sent_s: float = 0.0
+    text: str = ""
+    """Text that no frame has carried yet."""
+
+    def is_due(self, now_s: float) -> bool:
+        """Tell whether the gathered text should travel now; the first token never waits."""
+        return not self.sent_s or now_s - self.sent_s >= GATHER_S or len(self.text.encode()) >= GATHER_BYTES
+
+
+class Generation:
+    """Computes what the agent asks for until the stream ends."""
+
+    def __init__(
+        self, engine: Engine, frames: "queue.Queue[ToWorker | None]", send: Callable[[FromWorker], None]
+    ) -> None:
+        self._engine = engine
+        self._batch = Batch(engine)
+        self._frames = frames
+        self._send = send
+        self._answers: dict[str, Answer] = {}
+
+    def run(self) -> None:
+        """Take frames between steps; wait for one while nothing runs.
+
+        Raises:
+            EngineError: the engine failed.
+            OSError: the agent is gone.
+        """
+        while True:
+            try:
+                frame = self._frames.get(block=self._batch.is_idle)
+            except queue.Empty:
+                self._step()
+                continue
+            match frame:
+                case Generate():
+                    self._admit(frame)
+                case Cancel(id=prompt_id):
+                    if step := self._batch.cancel(prompt_id):
+                        self._report(step)
+                case _:
+                    return
+
+    def _admit(self, frame: Generate) -> None:
+        started_s = time.monotonic()
+        try:
+            chat = self._engine.chat_tokens(frame.messages) if frame.messages else None
+            tokens = self._engine.text_tokens(frame.text) if chat is None else chat
+            request = Request(frame.id, tuple(tokens), frame.max_tokens, frame.sampling, frame.stop)
+            self._batch.admit(request)
+        except PromptError as error:
+            self._send(Refused(frame.id, error.code, error.message))
+        except EngineError as error:
+            self._send(Refused(frame.id, "invalid_field", str(error)))
+        else:
+            self._answers[frame.id] = Answer(len(tokens), started_s)
+
+    def _step(self) -> None:
+        for step in self._batch.step():
+            self._report(step)
+
+    def _report(self, step: Step) -> None:
+        now_s = time.monotonic()
+        answer = self._answers[step.id]
+        answer.first_token_s = answer.first_token_s or now_s
+        answer.text += step.text
+        if step.finish:
+            self._finish(step, answer, now_s)
+        elif answer.is_due(now_s):
+            self._send(Progress(step.id, answer.text, step.tokens))
+            answer.text, answer.sent_s = "", now_s
+
+    def _finish(self, step: Step, answer: Answer, now_s: float) -> None:
+        del self._answers[step.id]
+        self._send(
+            Finished(
+                id=step.id,
+                text=answer.text,
+                finish=step.finish or "stop",
+                prompt_tokens=answer.prompt_tokens,
+                tokens=step.tokens,
+                prompt_ms=(answer.first_token_s - answer.started_s) * 1000,
+                decode_ms=(now_s - answer.first_token_s) * 1000,
+            )
+        )
