@@ -21,6 +21,8 @@ class Delivery:
     correlation: bytes = b""
     expiry_s: int | None = None
     """Message Expiry Interval, already lowered by the broker's waiting time."""
+    properties: tuple[tuple[str, str], ...] = ()
+    """MQTT 5 user properties."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class Publication:
     retain: bool = False
     content_type: str = "application/json"
     correlation: bytes = b""
+    response_topic: str = ""
     expiry_s: int | None = None
     properties: tuple[tuple[str, str], ...] = ()
     """MQTT 5 user properties."""

@@ -1,0 +1,201 @@
+"""The connection to the broker, kept up by one thread of ours.
+
+Every callback runs on that thread, so a message is acknowledged on the connection it came by and in order; an
+acknowledgement from elsewhere, or from before a reconnect, can acknowledge a different message. Publishing is
+safe from every thread: it queues the packet and wakes the thread.
+"""
+
+import contextlib
+import random
+import select
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import structlog
+import tenacity
+from paho.mqtt import client as paho
+from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from agent.mqtt import dialing, packing
+from agent.mqtt.dialing import Identity
+from agent.settings import BrokerSettings
+from agent.wire.packets import Confirmation, Delivery, Publication
+
+LOG = structlog.get_logger("promptd.broker")
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 1, 60
+SELECT_S = 1.0
+NO_RETAINED = 2  # Retain Handling: send no retained messages at subscription (MQTT 5, section 3.8.3.1)
+
+
+class Listener(Protocol):
+    """Who hears what the broker says, on the network thread; nothing here may wait for the network."""
+
+    def connected(self, *, session_present: bool) -> None:
+        """Hear that the broker let us in; subscriptions are on their way."""
+
+    def disconnected(self, reason: str) -> None:
+        """Hear that there is no link; the next attempt is on its way."""
+
+    def received(self, delivery: Delivery) -> bool:
+        """Take a message; True acknowledges it, False hangs up so that it is delivered again."""
+        ...
+
+    def confirmed(self, confirmation: Confirmation) -> None:
+        """Hear what the broker says of a publication of QoS 1."""
+
+
+class _NeverConnectedError(Exception):
+    """The broker could not be reached, or did not let us in."""
+
+
+class Broker:
+    """A connection that comes back by itself."""
+
+    def __init__(
+        self,
+        settings: BrokerSettings,
+        identity: Identity,
+        listener: Listener,
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._settings = settings
+        self._identity = identity
+        self._listener = listener
+        self._is_v5 = settings.protocol == "5"
+        self._stopping = threading.Event()
+        self._wake_reader, self._wake_writer = socket.socketpair()
+        self._wake_writer.setblocking(False)
+        self._client = self._build()
+        self._beat = beat
+        self.is_connected = False
+
+    def run(self) -> None:
+        """Stay connected until `stop`; the body of the network thread."""
+        attempts = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_NeverConnectedError),
+            wait=tenacity.wait_random_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S),
+            sleep=self._pause,
+            stop=tenacity.stop_when_event_set(self._stopping),
+        )
+        while not self._stopping.is_set():
+            with contextlib.suppress(tenacity.RetryError):
+                attempts(self._live)
+            # A fleet must not come back all at once after a broker restart.
+            self._pause(random.uniform(0, FIRST_WAIT_S))  # noqa: S311 -- jitter is no secret
+
+    def publish(self, publication: Publication) -> int | None:
+        """Queue a publication; return its packet id, or None when it was not taken."""
+        if publication.qos == 0 and not self.is_connected:
+            return None
+        info = self._client.publish(
+            publication.topic,
+            publication.payload,
+            qos=publication.qos,
+            retain=publication.retain,
+            properties=packing.publish_properties(publication) if self._is_v5 else None,
+        )
+        return None if info.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE else info.mid
+
+    def stop(self) -> None:
+        """Say goodbye and let `run` return."""
+        self._stopping.set()
+        self._client.disconnect()
+        self._wake()
+
+    def _pause(self, duration_s: float) -> None:
+        end_s = duration_s
+        while end_s > 0 and not self._stopping.wait(min(end_s, SELECT_S)):
+            end_s -= SELECT_S
+            self._beat()
+
+    def _live(self) -> None:
+        """Connect and serve until the link ends."""
+        was_connected = False
+        try:
+            dialing.connect(self._client, self._settings, self._identity)
+            while (code := self._turn()) == MQTTErrorCode.MQTT_ERR_SUCCESS:
+                was_connected = was_connected or self.is_connected
+                self._beat()
+            reason = paho.error_string(code)
+        except OSError as error:
+            reason = str(error)
+        was_connected, self.is_connected = was_connected or self.is_connected, False
+        if not self._stopping.is_set():
+            LOG.warning("broker_link_lost", reason=reason, host=self._settings.host, port=self._settings.port)
+            self._listener.disconnected(reason)
+            if not was_connected:
+                raise _NeverConnectedError(reason)
+
+    def _turn(self) -> MQTTErrorCode:
+        """Wait for the socket or a wake-up, then read, write and keep alive."""
+        link = self._client.socket()
+        if link is None:
+            return MQTTErrorCode.MQTT_ERR_CONN_LOST
+        has_rest = bool(getattr(link, "pending", lambda: 0)())
+        writers = [link] if self._client.want_write() else []
+        readable, writable, _ = select.select(
+            [link, self._wake_reader], writers, [], 0 if has_rest else SELECT_S
+        )
+        code = MQTTErrorCode.MQTT_ERR_SUCCESS
+        if self._wake_reader in readable:
+            self._wake_reader.recv(4096)
+        if link in readable or has_rest:
+            code = self._client.loop_read()
+        if not code and (writable or self._client.want_write()):
+            code = self._client.loop_write()
+        return code or self._client.loop_misc()
+
+    def _wake(self, *_: Any) -> None:  # noqa: ANN401 -- also a paho callback
+        with contextlib.suppress(BlockingIOError):
+            self._wake_writer.send(b"\0")
+
+    def _build(self) -> paho.Client:
+        client = dialing.build(self._settings, self._identity)
+        client.on_connect = lambda _client, _data, flags, code, properties: self._admitted(
+            flags, code, properties
+        )
+        client.on_message = lambda _client, _data, message: self._received(message)
+        client.on_publish = lambda _client, _data, mid, code, _properties: self._listener.confirmed(
+            Confirmation(mid, code.value)
+        )
+        client.on_subscribe = lambda _client, _data, _mid, codes, _properties: self._subscribed(codes)
+        client.on_socket_register_write = self._wake
+        return client
+
+    def _admitted(self, flags: paho.ConnectFlags, code: ReasonCode, properties: Properties | None) -> None:
+        if code.is_failure:
+            LOG.error("broker_refused", reason=str(code), host=self._settings.host)
+            self._listener.disconnected(f"the broker refused the connection: {code}")
+            return
+        self._client.max_inflight_messages = min(20, getattr(properties, "ReceiveMaximum", 20))
+        for topic in self._identity.subscriptions:
+            if self._is_v5:
+                self._client.subscribe(topic, options=SubscribeOptions(qos=1, retainHandling=NO_RETAINED))
+            else:
+                self._client.subscribe(topic, qos=1)
+        self.is_connected = True
+        LOG.info("broker_connected", host=self._settings.host, session_present=flags.session_present)
+        self._listener.connected(session_present=flags.session_present)
+
+    def _subscribed(self, codes: list[ReasonCode]) -> None:
+        if refused := [str(code) for code in codes if code.is_failure]:
+            LOG.error("subscription_refused", reasons=refused, topics=self._identity.subscriptions)
+            self._listener.disconnected(f"the broker refuses our subscription ({refused[0]}); check its ACL")
+
+    def _received(self, message: paho.MQTTMessage) -> None:
+        try:
+            delivery = packing.delivery(message)
+        except UnicodeDecodeError:
+            LOG.warning("topic_not_utf8", payload_bytes=len(message.payload))
+            self._client.ack(message.mid, message.qos)
+            return
+        if self._listener.received(delivery):
+            self._client.ack(message.mid, message.qos)
+        else:
+            self._client.disconnect()
