@@ -1,8 +1,8 @@
 """ONNX int4 on the CPU through plain onnxruntime: rows of different length in one decode step.
 
 The graph of onnxruntime-genai's model builder keeps keys and values of a layer in one buffer: it is
-past and present at once. Slot `n` is row `n` of these buffers. Answers advance together as one batch of rows; a
-prompt enters alone, through a view of its own row. A row that must not advance computes a token at its next
+past and present at once. Slot `n` is row `n` of these buffers. Answers advance together as one batch of rows;
+a prompt enters alone, through a view of its own row. A row that must not advance computes a token at its next
 free position, which its next real token overwrites.
 """
 

@@ -137,13 +137,10 @@ class Ledger:
                 _write(db, number, publication, row[0])
         return row is not None
 
-    def letters(self, after: int, limit: int) -> list[Letter]:
-        """Return unsent answers with a number above `after`, oldest first."""
-        query = (
-            "SELECT number, body, deadline_s FROM answer WHERE state = 'unsent' AND number > ?"
-            " ORDER BY number LIMIT ?"
-        )
-        rows = self._storage.fetch(query, after, limit)
+    def letters(self, limit: int) -> list[Letter]:
+        """Return unsent answers, oldest first."""
+        query = "SELECT number, body, deadline_s FROM answer WHERE state = 'unsent' ORDER BY number LIMIT ?"
+        rows = self._storage.fetch(query, limit)
         return [
             Letter(number, PUBLICATION.validate_json(body), deadline_s) for number, body, deadline_s in rows
         ]

@@ -17,7 +17,6 @@ import structlog
 import tenacity
 from paho.mqtt import client as paho
 from paho.mqtt.enums import MQTTErrorCode
-from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
@@ -70,7 +69,7 @@ class Broker:
         self._is_v5 = settings.protocol == "5"
         self._stopping = threading.Event()
         self._wake_reader, self._wake_writer = socket.socketpair()
-        self._wake_writer.setblocking(False)
+        self._wake_writer.settimeout(0)
         self._client = self._build()
         self._beat = beat
         self.is_connected = False
@@ -157,9 +156,7 @@ class Broker:
 
     def _build(self) -> paho.Client:
         client = dialing.build(self._settings, self._identity)
-        client.on_connect = lambda _client, _data, flags, code, properties: self._admitted(
-            flags, code, properties
-        )
+        client.on_connect = lambda _client, _data, flags, code, _properties: self._admitted(flags, code)
         client.on_message = lambda _client, _data, message: self._received(message)
         client.on_publish = lambda _client, _data, mid, code, _properties: self._listener.confirmed(
             Confirmation(mid, code.value)
@@ -168,12 +165,11 @@ class Broker:
         client.on_socket_register_write = self._wake
         return client
 
-    def _admitted(self, flags: paho.ConnectFlags, code: ReasonCode, properties: Properties | None) -> None:
+    def _admitted(self, flags: paho.ConnectFlags, code: ReasonCode) -> None:
         if code.is_failure:
             LOG.error("broker_refused", reason=str(code), host=self._settings.host)
             self._listener.disconnected(f"the broker refused the connection: {code}")
             return
-        self._client.max_inflight_messages = min(20, getattr(properties, "ReceiveMaximum", 20))
         for topic in self._identity.subscriptions:
             if self._is_v5:
                 self._client.subscribe(topic, options=SubscribeOptions(qos=1, retainHandling=NO_RETAINED))

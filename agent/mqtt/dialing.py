@@ -15,6 +15,8 @@ from agent.wire.packets import Publication
 
 SESSION_EXPIRY_S = 7 * 24 * 3600
 RECEIVE_MAXIMUM = 8
+SEND_MAXIMUM = 8
+"""Below every broker's own Receive Maximum: paho does not look at it and does not let it be set later."""
 PACKET_OVERHEAD_BYTES = 16_384
 
 
@@ -45,6 +47,7 @@ def build(settings: BrokerSettings, identity: Identity) -> paho.Client:
         reconnect_on_failure=False,
         manual_ack=True,
     )
+    client.max_inflight_messages = SEND_MAXIMUM
     client.on_socket_open = _no_delay
     if settings.scheme in ("mqtts", "wss"):
         client.tls_set_context(_tls(settings))

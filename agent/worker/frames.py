@@ -127,7 +127,7 @@ class Channel:
             OSError: the other side is gone.
             FrameError: the frame is larger than the language allows.
         """
-        body = (TO_WORKER if isinstance(frame, ToWorker) else FROM_WORKER).dump_json(frame)
+        body = TO_WORKER.dump_json(frame) if isinstance(frame, ToWorker) else FROM_WORKER.dump_json(frame)
         if len(body) > MAX_FRAME_BYTES:
             raise FrameError(f"a frame of {len(body)} bytes is over the limit of {MAX_FRAME_BYTES}")
         self._stream.sendall(LENGTH.pack(len(body)) + body)

@@ -1,7 +1,7 @@
 """The engine process: holds the model, has no network and no keys, ends when the agent hangs up.
 
-It loads one engine and never a second one: memory of native libraries is only surely freed by ending the process
-(onnxruntime issue 26831). It reads frames on one thread and computes on another.
+It loads one engine and never a second one: the memory of native libraries is only surely freed by ending the
+process (onnxruntime issue 26831). It reads frames on one thread and computes on another.
 """
 
 import argparse
@@ -30,10 +30,8 @@ MAX_WAITING_FRAMES = 1024
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve one agent, over an inherited socket (`--fd`) or a path that this process listens on (`--listen`)."""
-    parser = argparse.ArgumentParser(
-        prog="promptd-engine", description=__doc__.splitlines()[0] if __doc__ else None
-    )
+    """Serve one agent: over an inherited socket (`--fd`), or on a path to listen on (`--listen`)."""
+    parser = argparse.ArgumentParser(prog="promptd-engine", description=main.__doc__)
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--fd", type=int, help="an inherited, connected Unix socket")
     where.add_argument("--listen", type=Path, help="a path to listen on for one agent")
@@ -60,7 +58,7 @@ def serve(channel: Channel) -> int:
             Generation(engine, frames, channel.send).run()
     except BrokenPipeError:
         return 0
-    except Exception as error:  # border: a native library may fail in any way; the agent decides what is next
+    except Exception as error:  # noqa: BLE001 -- border: a native library may fail in any way
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)  # noqa: T201 -- the agent reads it
         with contextlib.suppress(OSError):
             channel.send(Broken(f"{error}"))
@@ -78,7 +76,7 @@ def _read(channel: Channel, hand_over: Callable[[ToWorker | None], None]) -> Non
 
 
 def _die_with_parent() -> None:
-    """Ask Linux to end this process with its parent: an orphan would hold the memory of the model for ever."""
+    """Ask Linux to end this process with its parent: an orphan would hold the model's memory for ever."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() == 1:

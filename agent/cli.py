@@ -1,0 +1,132 @@
+"""The commands. Each one reads its settings, does its work elsewhere, and turns errors into a sentence."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from agent import __version__
+from agent.settings import load
+from agent.wire.errors import AgentError
+
+app = typer.Typer(
+    help="Small language models on edge boxes, reachable over MQTT.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Config = Annotated[
+    Path | None, typer.Option("--config", help="Settings file; default /etc/promptd/promptd.toml.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+
+@app.command()
+def run(config: Config = None) -> None:
+    """Run the daemon: subscribe, compute, answer, report.
+
+    Example: promptd run --config ./promptd.toml
+    """
+    from agent.app import Agent
+    from agent.host import logs
+    from agent.outfit import outfit
+
+    settings = load(config)
+    logs.configure(settings.logs)
+    raise typer.Exit(Agent(settings, outfit(settings), lambda: load(config)).run())
+
+
+@app.command()
+def detect(config: Config = None, *, as_json: AsJson = False) -> None:
+    """Show what this box is, what each engine variant needs, and which one would run.
+
+    Example: promptd detect --json
+    """
+    from agent import detect as pages
+    from agent.outfit import outfit
+
+    found = outfit(load(config))
+    arguments = (found.facts, found.verdicts, found.model)
+    typer.echo(json.dumps(pages.as_json(*arguments), indent=2) if as_json else pages.report(*arguments))
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="The prompt; '-' reads it from standard input.")],
+    device: Annotated[str, typer.Option(help="Device to ask; default: this box.")] = "",
+    max_tokens: Annotated[int | None, typer.Option(help="Longest answer, in tokens.")] = None,
+    timeout_s: Annotated[float, typer.Option(help="How long the answer is wanted, in seconds.")] = 120,
+    config: Config = None,
+    *,
+    stream: Annotated[bool, typer.Option(help="Print the answer while it is written.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a device over MQTT and print its answer.
+
+    Example: promptd ask "Extract JSON: 12:04:11 WARN pump-17 pressure=9.3bar" --device box-17
+    """
+    from agent.client import Client
+
+    settings = load(config)
+    prompt = sys.stdin.read() if question == "-" else question
+    body: dict[str, Any] = {
+        "messages": [{"role": "user", "content": prompt}],
+        "stream": stream and not as_json,
+    }
+    body |= {"max_tokens": max_tokens} if max_tokens else {}
+    with Client(settings.broker, device or settings.device_id) as client:
+        answer = client.ask(body, timeout_s, on_text=_print_now)
+    if as_json:
+        typer.echo(json.dumps(answer))
+    else:
+        typer.echo("" if body["stream"] else answer["choices"][0]["message"]["content"])
+
+
+@app.command()
+def demo(
+    *,
+    stay: Annotated[bool, typer.Option(help="Go on after the prompts, for your own.")] = True,
+) -> None:
+    """Show it all: a broker, the agent with the embedded model, real prompts; Ctrl-C ends it.
+
+    Example: promptd demo
+    """
+    from agent import demo as show
+
+    raise typer.Exit(show.run(stays=stay))
+
+
+@app.command()
+def version() -> None:
+    """Print the version.
+
+    Example: promptd version
+    """
+    typer.echo(__version__)
+
+
+def _print_now(text: str) -> None:
+    typer.echo(text, nl=False)
+
+
+def _add_models() -> None:
+    from agent.models.commands import app as models
+
+    app.add_typer(models, name="models")
+
+
+def main() -> None:
+    """Run the command line; every foreseen error ends as one sentence."""
+    _add_models()
+    try:
+        app()
+    except AgentError as error:
+        typer.echo(f"promptd: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

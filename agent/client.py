@@ -1,0 +1,171 @@
+"""The Python client: asks a device over MQTT and repeats the same id until the answer comes.
+
+A repeated request is never run twice; the device sends the stored answer again. That closes the hole of
+brokers that lose what they acknowledged.
+"""
+
+import json
+import queue
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from agent.mqtt.broker import Broker
+from agent.mqtt.dialing import Identity
+from agent.settings import BrokerSettings
+from agent.wire.errors import AgentError
+from agent.wire.packets import Confirmation, Delivery, Publication
+from agent.wire.topics import VERSION, Topics
+
+REPEAT_S = 10.0
+CONNECT_TIMEOUT_S = 10.0
+MAX_DELIVERIES = 10_000
+
+Listen = Callable[[str], None]
+
+
+class AskError(AgentError):
+    """The device did not answer, or refused."""
+
+
+class Client:
+    """A requester of one device, with its own response topic; use it as a context manager."""
+
+    def __init__(self, settings: BrokerSettings, device: str) -> None:
+        name = f"promptd-ask-{uuid.uuid4().hex[:12]}"
+        self._settings = settings
+        self._device = device
+        self._topics = Topics(settings.root, device)
+        self._response_topic = f"{settings.root}/{VERSION}/client/{name}/response/ask"
+        self._deliveries: queue.Queue[Delivery] = queue.Queue(MAX_DELIVERIES)
+        self._is_connected = threading.Event()
+        self._reason = "no broker answered"
+        # MQTT 3.1.1 has no Response Topic: there the device answers on its own topic.
+        topic = self._response_topic if settings.protocol == "5" else self._topics.response("#")
+        identity = Identity(name, subscriptions=(topic,), keeps_session=False)
+        self._broker = Broker(settings, identity, self)
+        self._thread = threading.Thread(target=self._broker.run, name="client", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        if not self._is_connected.wait(CONNECT_TIMEOUT_S):
+            self._broker.stop()
+            where = f"{self._settings.host}:{self._settings.port}"
+            raise AskError(f"cannot reach the broker at {where}: {self._reason}; check broker.url")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._broker.stop()
+        self._thread.join(2)
+
+    def ask(
+        self, request: dict[str, Any], timeout_s: float, on_text: Listen = lambda _: None
+    ) -> dict[str, Any]:
+        """Send a `chat` request and return the body of its `completed` answer.
+
+        `on_text` hears each piece of a streamed answer once and in order.
+
+        Raises:
+            AskError: the device refused, or did not answer within `timeout_s`.
+        """
+        body = {"id": uuid.uuid4().hex, "timeout_s": timeout_s, **request}
+        correlation = uuid.uuid4().bytes
+        publication = Publication(
+            self._topics.request("chat"),
+            json.dumps(body).encode(),
+            correlation=correlation,
+            response_topic=self._response_topic,
+        )
+        answer = _Answer(body["id"], correlation, on_text)
+        end_s = time.monotonic() + timeout_s
+        while (left_s := end_s - time.monotonic()) > 0:
+            self._broker.publish(publication)
+            if (whole := self._hear(answer, min(left_s, REPEAT_S))) is not None:
+                return whole
+        where = f"device {self._device!r} did not answer within {timeout_s:g} s"
+        raise AskError(f"{where}; is it running? Its status: {self._topics.status}")
+
+    def _hear(self, answer: "_Answer", timeout_s: float) -> dict[str, Any] | None:
+        """Listen until the answer is whole, or nothing came for `timeout_s`."""
+        while True:
+            try:
+                whole = answer.hear(self._deliveries.get(timeout=timeout_s))
+            except queue.Empty:
+                return None
+            if whole is not None:
+                return whole
+
+    def connected(self, *, session_present: bool) -> None:  # noqa: ARG002 -- a client keeps no session
+        """Hear from the broker: there is a link."""
+        self._is_connected.set()
+
+    def disconnected(self, reason: str) -> None:
+        """Hear from the broker: there is none."""
+        self._reason = reason
+
+    def received(self, delivery: Delivery) -> bool:
+        """Hear from the broker: a message."""
+        self._deliveries.put(delivery)
+        return True
+
+    def confirmed(self, confirmation: Confirmation) -> None:
+        """Hear from the broker: what became of a publication."""
+
+
+class _Answer:
+    """What has been heard of one answer."""
+
+    def __init__(self, request_id: str, correlation: bytes, on_text: Listen) -> None:
+        self._id = request_id
+        self._correlation = correlation
+        self._on_text = on_text
+        self._text = ""
+        self._next_sequence = 0
+
+    def hear(self, delivery: Delivery) -> dict[str, Any] | None:
+        """Return the body of the `completed` answer; pass chunks on.
+
+        Raises:
+            AskError: the device refused.
+        """
+        body = json.loads(delivery.payload)
+        if delivery.correlation not in (b"", self._correlation) or body.get("id") not in (None, self._id):
+            return None
+        properties = dict(delivery.properties)
+        match properties.get("event") or _event_of(body):
+            case "completed":
+                self._complete(body["choices"][0]["message"]["content"])
+                return dict(body)
+            case "failed":
+                raise AskError(f"{body['error']['code']}: {body['error']['message']}")
+            case "chunk" if int(properties.get("sequence", self._next_sequence)) == self._next_sequence:
+                self._next_sequence += 1
+                self._say(body["choices"][0]["delta"]["content"])
+        return None
+
+    def _say(self, text: str) -> None:
+        self._text += text
+        self._on_text(text)
+
+    def _complete(self, whole: str) -> None:
+        """Say what no chunk has brought: chunks travel at QoS 0 and may be lost, the answer is not."""
+        if not self._next_sequence:
+            return
+        if not whole.startswith(self._text):
+            self._say("\n")
+            self._text = ""
+        self._say(whole[len(self._text) :])
+
+
+def _event_of(body: dict[str, Any]) -> str:
+    """Tell the event by its body: MQTT 3.1.1 has no user properties."""
+    if "error" in body:
+        return "failed"
+    return {"chat.completion": "completed", "chat.completion.chunk": "chunk"}.get(
+        body.get("object", ""), "accepted"
+    )

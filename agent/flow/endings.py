@@ -1,0 +1,91 @@
+"""The one ending of a prompt: written with its answer in one commit, counted, and logged in one line."""
+
+from collections.abc import Callable
+
+import structlog
+
+from agent.flow.ledger import Entry, Ledger
+from agent.flow.running import Running, wall_clock_s
+from agent.telemetry.meter import Meter, Sample
+from agent.wire import replies
+from agent.wire.errors import PromptError
+from agent.wire.replies import Completion, EngineBadge, Timings, Usage
+from agent.worker.frames import Finished
+
+LOG = structlog.get_logger("promptd.prompt")
+
+
+class Endings:
+    """Whoever ends a prompt ends it here."""
+
+    def __init__(self, ledger: Ledger, meter: Meter, wake_publisher: Callable[[], None]) -> None:
+        self._ledger = ledger
+        self._meter = meter
+        self._wake_publisher = wake_publisher
+
+    def typical_run_ms(self) -> float | None:
+        """Return the mean time a prompt spends in its slot; None before the first answer."""
+        return self._meter.typical_run_ms()
+
+    def complete(self, running: Running, frame: Finished, badge: EngineBadge) -> None:
+        """End a prompt with its answer."""
+        timings = _timings(running, frame)
+        answer = Completion(
+            text="".join(running.pieces),
+            finish_reason="length" if frame.finish == "length" else "stop",
+            usage=Usage(frame.prompt_tokens, frame.tokens),
+            timings=timings,
+            engine=badge,
+        )
+        entry = running.entry
+        if not self._ledger.finish(entry.number, replies.completed(entry.prompt, answer, wall_clock_s())):
+            return
+        self._wake_publisher()
+        self._meter.completed(
+            Sample(
+                first_token_ms=timings.first_token_ms,
+                total_ms=running.total_ms,
+                run_ms=frame.prompt_ms + frame.decode_ms,
+                prompt_tokens_per_s=_rate(frame.prompt_tokens, frame.prompt_ms),
+                decode_tokens_per_s=timings.decode_tokens_per_s,
+            )
+        )
+        self._log(
+            entry,
+            "completed",
+            variant=badge.variant,
+            finish=frame.finish,
+            prompt_tokens=frame.prompt_tokens,
+            tokens=frame.tokens,
+            queue_ms=timings.queue_ms,
+            total_ms=round(running.total_ms, 1),
+        )
+
+    def fail(self, entry: Entry, error: PromptError) -> None:
+        """End a prompt without an answer."""
+        prompt = entry.prompt
+        if self._ledger.finish(entry.number, replies.failed(prompt.id, prompt.reply_to, error)):
+            self._wake_publisher()
+            self._meter.failed(error.code)
+            self._log(entry, error.code)
+
+    def _log(self, entry: Entry, outcome: str, **fields: object) -> None:
+        """Write the canonical line of a prompt; its text never stands in it."""
+        prompt, attempts = entry.prompt, entry.attempts + 1
+        LOG.info(
+            "prompt", id=prompt.id, operation=prompt.operation, outcome=outcome, attempts=attempts, **fields
+        )
+
+
+def _timings(running: Running, frame: Finished) -> Timings:
+    return Timings(
+        queue_ms=round(running.queue_ms, 1),
+        prompt_ms=round(frame.prompt_ms, 1),
+        first_token_ms=round(running.queue_ms + frame.prompt_ms, 1),
+        decode_ms=round(frame.decode_ms, 1),
+        decode_tokens_per_s=round(_rate(frame.tokens - 1, frame.decode_ms), 1),
+    )
+
+
+def _rate(tokens: int, duration_ms: float) -> float:
+    return max(tokens, 0) / duration_ms * 1000 if duration_ms > 0 else 0.0

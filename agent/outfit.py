@@ -1,0 +1,64 @@
+"""What this box brings to the work: its facts, its model, and the engines to try, best first."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from agent.engines.options import EngineOptions
+from agent.engines.table import BY_NAME
+from agent.hardware.choice import Verdict, choose, threads
+from agent.hardware.facts import Facts
+from agent.hardware.probe import probe
+from agent.models.manifest import Model
+from agent.models.store import Store
+from agent.settings import Settings
+from agent.wire.errors import ConfigError, ModelError
+from agent.wire.replies import EngineBadge
+from agent.worker.start import Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Outfit:
+    """Everything that was found out before anything is started."""
+
+    facts: Facts
+    model: Model
+    verdicts: tuple[Verdict, ...]
+    candidates: tuple[Candidate, ...]
+
+    def verdict_bodies(self) -> list[dict[str, Any]]:
+        """Return the verdicts for `info`."""
+        return [asdict(verdict) for verdict in self.verdicts]
+
+
+def outfit(settings: Settings) -> Outfit:
+    """Look at the box, find the model, and judge every engine variant.
+
+    Raises:
+        ConfigError: there is no such model, or the required variant does not fit.
+    """
+    facts = probe(settings.state_dir)
+    try:
+        model = Store(settings.state_dir / "models").resolve(settings.engine.model)
+    except ModelError as error:
+        raise ConfigError(f"engine.model: {error}") from error
+    verdicts = choose(facts, model, settings.engine)
+    if required := settings.engine.require:
+        verdict = next(v for v in verdicts if v.variant == required)
+        if not verdict.fits:
+            raise ConfigError(f"engine.require: {required} cannot run here: {verdict.reason}")
+    fitting = [verdict for verdict in verdicts if verdict.fits]
+    return Outfit(facts, model, verdicts, tuple(_candidate(v, facts, model, settings) for v in fitting))
+
+
+def _candidate(verdict: Verdict, facts: Facts, model: Model, settings: Settings) -> Candidate:
+    has_model = BY_NAME[verdict.variant].device != "none"
+    options = EngineOptions(
+        variant=verdict.variant,
+        model=model.path_for(verdict.variant) if has_model else None,
+        threads=threads(facts, settings.engine),
+        slots=verdict.slots,
+        context_length=verdict.context_length,
+    )
+    stored = model.variant_for(verdict.variant)
+    sha256 = stored.files[0].sha256 if stored else ""
+    return Candidate(options, EngineBadge(verdict.variant, model.name, sha256))

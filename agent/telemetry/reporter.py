@@ -1,0 +1,81 @@
+"""Publishes status, info and health: status and info when they change, health every interval."""
+
+import time
+
+from agent.host.systemd import Notifier
+from agent.outfit import Outfit
+from agent.telemetry import health
+from agent.telemetry.health import State, Vitals
+from agent.wire.packets import Publish
+from agent.wire.topics import Topics
+from agent.worker.supervisor import EngineState
+
+
+class Reporter:
+    """The voice of the device; `tick` is called often and speaks when there is something to say."""
+
+    def __init__(
+        self,
+        *,
+        topics: Topics,
+        outfit: Outfit,
+        vitals: Vitals,
+        birth: int,
+        publish: Publish,
+        interval_s: float,
+    ) -> None:
+        self._topics = topics
+        self._outfit = outfit
+        self._vitals = vitals
+        self._birth = birth
+        self._publish = publish
+        self._notifier = Notifier()
+        self._said_status: tuple[State, str] | None = None
+        self._said_info: EngineState | None = None
+        self._next_health_s = 0.0
+        self.interval_s = interval_s
+        self.is_stopping = False
+        self.is_blocked = False
+        self.link = "connecting to the broker"
+
+    def repeat(self) -> None:
+        """Say everything anew, as after a new connection."""
+        self._said_status = self._said_info = None
+        self._next_health_s = 0.0
+
+    def tick(self) -> None:
+        """Publish what changed, and health when it is due."""
+        state, reason = self._state()
+        if (state, reason) != self._said_status:
+            self._said_status = (state, reason)
+            self._publish(health.status(self._topics, state, reason, self._birth))
+            self._notifier.status(f"{state}: {reason or self.link}")
+        engine = self._vitals.supervisor.state
+        if engine is not self._said_info:
+            self._said_info = engine
+            self._publish(
+                health.info(self._topics, engine, self._outfit.facts, self._outfit.verdict_bodies())
+            )
+        if time.monotonic() >= self._next_health_s:
+            self._next_health_s = time.monotonic() + self.interval_s
+            self._publish(health.health(self._topics, self._vitals, state))
+
+    def farewell(self) -> None:
+        """Say `offline` by hand: after a clean goodbye the broker does not send the will."""
+        self._publish(health.status(self._topics, "offline", "stopped", self._birth))
+
+    def _state(self) -> tuple[State, str]:
+        engine = self._vitals.supervisor.state
+        if self.is_stopping:
+            return "stopping", "the agent is stopping"
+        if self.is_blocked:
+            return "blocked", "prompts cannot be stored: is the disk full?"
+        match engine.phase:
+            case "starting":
+                return "starting", engine.reason
+            case "ready" if engine.falls:
+                return "degraded", "fell back: " + "; ".join(engine.falls)
+            case "ready":
+                return "ready", ""
+            case _:
+                return "degraded", engine.reason

@@ -1,0 +1,112 @@
+"""One engine worker as the agent sees it: a channel, and a death with a cause."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from agent.worker.frames import Channel
+
+LOG = structlog.get_logger("promptd.worker")
+
+STDERR_LINES = 40
+GRACE_S = 2.0
+CONNECT_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """Why a worker ended."""
+
+    reason: str
+    is_out_of_memory: bool = False
+
+
+class Worker:
+    """A live worker: a child of ours, or a unit of systemd that listens on a socket."""
+
+    def __init__(self, stream: socket.socket, child: "subprocess.Popen[bytes] | None" = None) -> None:
+        self.channel = Channel(stream)
+        self._stream = stream
+        self._child = child
+        self._was_killed = False
+        self._last_words: deque[str] = deque(maxlen=STDERR_LINES)
+        if child and child.stderr:
+            threading.Thread(target=self._listen, name="worker-stderr", daemon=True).start()
+
+    def patience(self, timeout_s: float | None) -> None:
+        """Set how long the next frame may take; None waits for ever."""
+        self._stream.settimeout(timeout_s)
+
+    def kill(self) -> None:
+        """End the worker at once, as when it hangs."""
+        self._was_killed = True
+        if self._child:
+            self._child.kill()
+        self.channel.close()
+
+    def bury(self) -> Death:
+        """Hang up, make sure that the process is gone, and say why it went."""
+        self.channel.close()
+        if self._child is None:
+            return Death("the engine unit hung up; its journal tells why (journalctl -u promptd-engine)")
+        try:
+            code = self._child.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            code = self._child.wait()
+        return self._classify(code)
+
+    def _classify(self, code: int) -> Death:
+        words = " / ".join(self._last_words) or "no last words"
+        if code == -signal.SIGKILL and not self._was_killed:
+            return Death(f"killed by SIGKILL, most likely out of memory ({words})", is_out_of_memory=True)
+        cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return Death(f"{cause} ({words})")
+
+    def _listen(self) -> None:
+        if self._child is None or self._child.stderr is None:
+            return
+        with self._child.stderr as stderr:
+            for raw in stderr:
+                line = raw.decode("utf-8", "replace").rstrip()
+                self._last_words.append(line)
+                LOG.debug("worker_stderr", line=line)
+
+
+def spawn() -> Worker:
+    """Start a worker as a child of this process."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with theirs:
+        child = subprocess.Popen(  # noqa: S603 -- our own interpreter and module
+            [sys.executable, "-m", "agent.worker.main", "--fd", str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "ORT_DISABLE_TELEMETRY": "1"},
+        )
+    return Worker(ours, child)
+
+
+def connect(path: Path) -> Worker:
+    """Connect to a worker that listens on `path`.
+
+    Raises:
+        OSError: nobody listens there (yet).
+    """
+    stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with contextlib.ExitStack() as on_failure:
+        on_failure.callback(stream.close)
+        stream.settimeout(CONNECT_TIMEOUT_S)
+        stream.connect(str(path))
+        on_failure.pop_all()
+    return Worker(stream)
