@@ -8,8 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from agent import __version__
-from agent.settings import load
+from agent.settings import LogSettings, load
 from agent.wire.errors import AgentError
+
+QUIET = LogSettings(format="console", level="error")
 
 app = typer.Typer(
     help="Small language models on edge boxes, reachable over MQTT.",
@@ -69,8 +71,10 @@ def ask(
     Example: promptd ask "Extract JSON: 12:04:11 WARN pump-17 pressure=9.3bar" --device box-17
     """
     from agent.client import Client
+    from agent.host import logs
 
     settings = load(config)
+    logs.configure(QUIET)
     prompt = sys.stdin.read() if question == "-" else question
     body: dict[str, Any] = {
         "messages": [{"role": "user", "content": prompt}],
@@ -95,7 +99,9 @@ def demo(
     Example: promptd demo
     """
     from agent import demo as show
+    from agent.host import logs
 
+    logs.configure(QUIET)
     raise typer.Exit(show.run(stays=stay))
 
 

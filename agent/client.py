@@ -42,10 +42,14 @@ class Client:
         self._response_topic = f"{settings.root}/{VERSION}/client/{name}/response/ask"
         self._deliveries: queue.Queue[Delivery] = queue.Queue(MAX_DELIVERIES)
         self._is_connected = threading.Event()
+        self._news = threading.Condition()
         self._reason = "no broker answered"
         # MQTT 3.1.1 has no Response Topic: there the device answers on its own topic.
-        topic = self._response_topic if settings.protocol == "5" else self._topics.response("#")
-        identity = Identity(name, subscriptions=(topic,), keeps_session=False)
+        answers = self._response_topic if settings.protocol == "5" else self._topics.response("#")
+        reports = (self._topics.status, self._topics.health)
+        identity = Identity(name, (answers, *reports), keeps_session=False, wants_retained=True)
+        self.reports: dict[str, dict[str, Any]] = {}
+        """The last report of each kind: `status`, `health`."""
         self._broker = Broker(settings, identity, self)
         self._thread = threading.Thread(target=self._broker.run, name="client", daemon=True)
 
@@ -87,8 +91,28 @@ class Client:
             self._broker.publish(publication)
             if (whole := self._hear(answer, min(left_s, REPEAT_S))) is not None:
                 return whole
-        where = f"device {self._device!r} did not answer within {timeout_s:g} s"
-        raise AskError(f"{where}; is it running? Its status: {self._topics.status}")
+        raise AskError(f"device {self._device!r} did not answer within {timeout_s:g} s; {self._last_words()}")
+
+    def wait_for(
+        self, kind: str, is_wanted: Callable[[dict[str, Any]], bool], timeout_s: float
+    ) -> dict[str, Any]:
+        """Wait for a `status` or `health` that is wanted, and return it.
+
+        Raises:
+            AskError: none came within `timeout_s`.
+        """
+        with self._news:
+            if self._news.wait_for(lambda: kind in self.reports and is_wanted(self.reports[kind]), timeout_s):
+                return self.reports[kind]
+        raise AskError(
+            f"device {self._device!r}: no such {kind} within {timeout_s:g} s; {self._last_words()}"
+        )
+
+    def _last_words(self) -> str:
+        status = self.reports.get("status")
+        if status is None:
+            return f"it has never been seen on this broker ({self._topics.status} is empty)"
+        return f"its status is {status['state']} since {status['since']} {status['reason']}".rstrip()
 
     def _hear(self, answer: "_Answer", timeout_s: float) -> dict[str, Any] | None:
         """Listen until the answer is whole, or nothing came for `timeout_s`."""
@@ -110,7 +134,13 @@ class Client:
 
     def received(self, delivery: Delivery) -> bool:
         """Hear from the broker: a message."""
-        self._deliveries.put(delivery)
+        kind = delivery.topic.removeprefix(f"{self._topics.prefix}/")
+        if kind in ("status", "health"):
+            with self._news:
+                self.reports[kind] = json.loads(delivery.payload or b"{}")
+                self._news.notify_all()
+        else:
+            self._deliveries.put(delivery)
         return True
 
     def confirmed(self, confirmation: Confirmation) -> None:

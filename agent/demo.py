@@ -1,22 +1,17 @@
 """`promptd demo`: a local broker, the agent with the embedded model, a few real prompts, then yours."""
 
 import contextlib
-import shutil
 import signal
-import socket
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from agent.client import Client
+from agent.mqtt.local import local_broker, process
 from agent.settings import BrokerSettings
-from agent.wire.errors import AgentError
 
 DEVICE = "demo-box"
 PROMPTS = (
@@ -26,48 +21,62 @@ PROMPTS = (
     "hello",
 )
 READY_TIMEOUT_S = 60.0
-MOSQUITTO_PLACES = ("mosquitto", "/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto")
-
-
-class DemoError(AgentError):
-    """The demo cannot run here."""
 
 
 def run(*, stays: bool) -> int:
     """Show the main job end to end; with `stays` it then waits for Ctrl-C."""
-    with tempfile.TemporaryDirectory(prefix="promptd-demo-") as name:
-        folder, port = Path(name), _free_port()
-        config = folder / "promptd.toml"
-        config.write_text(
-            f'device_id = "{DEVICE}"\nstate_dir = "{folder}/state"\n[broker]\nurl = "mqtt://127.0.0.1:{port}"\n'
-            "[telemetry]\ninterval_s = 2\n"
-        )
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with contextlib.suppress(KeyboardInterrupt), _broker(folder, port), _agent(folder, config):
-            _show(BrokerSettings(url=f"mqtt://127.0.0.1:{port}"), folder)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with (
+        tempfile.TemporaryDirectory(prefix="promptd-demo-") as name,
+        contextlib.suppress(KeyboardInterrupt),
+        local_broker(Path(name)) as port,
+    ):
+        typer.echo(f"broker    mosquitto on 127.0.0.1:{port}")
+        config = _config(Path(name), port)
+        command = [sys.executable, "-m", "agent.cli", "run", "--config", str(config)]
+        with process(command, Path(name) / "agent.log") as agent:
+            typer.echo(f"agent     process {agent.pid}, device {DEVICE}, embedded model")
+            _show(BrokerSettings(url=f"mqtt://127.0.0.1:{port}"))
             if stays:
                 _invite(config, port)
                 signal.pause()
     return 0
 
 
-def _show(settings: BrokerSettings, folder: Path) -> None:
+def _config(folder: Path, port: int) -> Path:
+    path = folder / "promptd.toml"
+    path.write_text(
+        f'device_id = "{DEVICE}"\nstate_dir = "{folder}/state"\n'
+        f'[broker]\nurl = "mqtt://127.0.0.1:{port}"\n[telemetry]\ninterval_s = 2\n'
+    )
+    return path
+
+
+def _show(settings: BrokerSettings) -> None:
     with Client(settings, DEVICE) as client:
+        client.wait_for("status", lambda status: status["state"] in ("ready", "degraded"), READY_TIMEOUT_S)
         for prompt in PROMPTS:
             typer.secho(f"\n> {prompt}", bold=True)
             body = {"messages": [{"role": "user", "content": prompt}], "stream": True}
             answer = client.ask(body, READY_TIMEOUT_S, on_text=lambda text: typer.echo(text, nl=False))
             typer.secho(f"\n  {_figures(answer)}", dim=True)
-    typer.secho("\nWhat the agent logged:", bold=True)
-    typer.echo((folder / "agent.log").read_text(encoding="utf-8").rstrip())
+        wanted = len(PROMPTS)
+        health = client.wait_for("health", lambda h: h["requests"]["completed"] >= wanted, READY_TIMEOUT_S)
+    typer.secho("\nWhat the device says of itself (its health topic):", bold=True)
+    for part in ("engine", "queue", "requests", "speed", "host"):
+        typer.echo(f"  {part:9}" + ", ".join(f"{key} {_plain(value)}" for key, value in health[part].items()))
 
 
 def _figures(answer: dict[str, Any]) -> str:
-    usage, timings = answer["usage"], answer["timings"]
-    return (
-        f"{answer['engine']['variant']}: {usage['prompt_tokens']} + {usage['completion_tokens']} tokens, first "
-        f"after {timings['first_token_ms']:.0f} ms, then {timings['decode_tokens_per_s']:.0f} tokens/s"
-    )
+    usage, timings, variant = answer["usage"], answer["timings"], answer["engine"]["variant"]
+    tokens = f"{usage['prompt_tokens']} + {usage['completion_tokens']} tokens"
+    return f"{variant}: {tokens}, the first after {timings['first_token_ms']:.0f} ms"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        return "(" + ", ".join(f"{key} {one}" for key, one in value.items()) + ")"
+    return "-" if value is None or value in ("", []) else str(value)
 
 
 def _invite(config: Path, port: int) -> None:
@@ -75,50 +84,3 @@ def _invite(config: Path, port: int) -> None:
     program = Path(sys.argv[0]).resolve()
     typer.echo(f'  {program} ask --config {config} "Extract JSON: 08:15:02 ERROR fan-3 speed=210rpm"')
     typer.echo(f"  mosquitto_sub -p {port} -t 'promptd/#' -v")
-
-
-@contextlib.contextmanager
-def _broker(folder: Path, port: int) -> Iterator[None]:
-    program = next(filter(None, map(shutil.which, MOSQUITTO_PLACES)), None)
-    if program is None:
-        raise DemoError("the demo needs a broker: install mosquitto (apt install mosquitto) and run it again")
-    config = folder / "mosquitto.conf"
-    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n")
-    with _process([program, "-c", str(config)], folder / "mosquitto.log"):
-        _wait_for_port(port)
-        typer.echo(f"broker    mosquitto on 127.0.0.1:{port}")
-        yield
-
-
-@contextlib.contextmanager
-def _agent(folder: Path, config: Path) -> Iterator[None]:
-    command = [sys.executable, "-m", "agent.cli", "run", "--config", str(config)]
-    with _process(command, folder / "agent.log") as process:
-        typer.echo(f"agent     process {process.pid}, device {DEVICE}, embedded model")
-        yield
-
-
-@contextlib.contextmanager
-def _process(command: list[str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)  # noqa: S603 -- ours
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _wait_for_port(port: int) -> None:
-    end_s = time.monotonic() + READY_TIMEOUT_S
-    while time.monotonic() < end_s:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        time.sleep(0.05)
-    raise DemoError(f"the broker does not listen on port {port}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

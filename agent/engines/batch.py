@@ -10,7 +10,7 @@ from agent.engines.contract import Detokenizer, Engine, Feed, Logits
 from agent.engines.options import Finish
 from agent.engines.sampling import Sampler
 from agent.engines.stops import StopWatch
-from agent.wire.errors import ContextLengthExceeded
+from agent.wire.errors import ContextLengthExceeded, InvalidField
 from agent.wire.prompt import Sampling
 
 CHUNK_TOKENS = 256
@@ -85,7 +85,10 @@ class Batch:
 
         Raises:
             ContextLengthExceeded: prompt and answer do not fit into one slot.
+            InvalidField: the prompt has no tokens; an engine cannot continue nothing.
         """
+        if not request.tokens:
+            raise InvalidField("the prompt holds no token; send some text")
         context, prompt, answer = (
             self._engine.facts.context_length,
             len(request.tokens),

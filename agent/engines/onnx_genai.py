@@ -47,11 +47,16 @@ class OnnxText:
     """Tokenizer and chat template of an ONNX model folder; loads no weights."""
 
     def __init__(self, folder: Path) -> None:
-        self._tokenizer = og.Tokenizer(str(folder))
+        try:
+            self._tokenizer = og.Tokenizer(str(folder))
+        except Exception as error:  # border: the library raises RuntimeError for everything
+            raise EngineError(f"onnxruntime-genai cannot load the tokenizer in {folder}: {error}") from error
         self.end_tokens = frozenset(int(token) for token in self._tokenizer.eos_token_ids)
 
     def chat_tokens(self, messages: Sequence[Message]) -> list[int]:
         """Render the model's template and tokenize it."""
+        for message in messages:
+            _refuse_nul(message.content)
         turns = json.dumps([{"role": message.role, "content": message.content} for message in messages])
         try:
             rendered = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True)
@@ -61,11 +66,17 @@ class OnnxText:
 
     def text_tokens(self, text: str) -> list[int]:
         """Return the tokens of plain text."""
+        _refuse_nul(text)
         return [int(token) for token in self._tokenizer.encode(text)]
 
     def detokenizer(self) -> StreamDetokenizer:
         """Return a fresh detokenizer."""
         return StreamDetokenizer(self._tokenizer)
+
+
+def _refuse_nul(text: str) -> None:
+    if "\0" in text:  # the library would drop the rest of the prompt without a word
+        raise EngineError("this tokenizer cannot read NUL characters; send the prompt without them")
 
 
 class OnnxGenai:

@@ -34,8 +34,9 @@ class Sampler:
         count = min(wanted.top_k or len(logits), len(logits))
         tokens = np.argpartition(logits, -count)[-count:] if count < len(logits) else np.arange(len(logits))
         tokens = tokens[np.argsort(-logits[tokens], kind="stable")]
-        scaled = logits[tokens].astype(np.float64) / wanted.temperature
-        weights = np.exp(scaled - scaled[0])
+        behind = logits[tokens].astype(np.float64) - float(logits[tokens[0]])
+        with np.errstate(over="ignore"):  # a tiny temperature makes all but the best infinitely unlikely
+            weights = np.exp(behind / wanted.temperature)
         weights /= weights.sum()
         kept = int(np.searchsorted(np.cumsum(weights), wanted.top_p)) + 1
         tokens, weights = tokens[:kept], weights[:kept]

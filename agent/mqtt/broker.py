@@ -29,7 +29,7 @@ LOG = structlog.get_logger("promptd.broker")
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1, 60
 SELECT_S = 1.0
-NO_RETAINED = 2  # Retain Handling: send no retained messages at subscription (MQTT 5, section 3.8.3.1)
+SEND_RETAINED, NO_RETAINED = 0, 2  # Retain Handling at subscription (MQTT 5, section 3.8.3.1)
 
 
 class Listener(Protocol):
@@ -170,9 +170,10 @@ class Broker:
             LOG.error("broker_refused", reason=str(code), host=self._settings.host)
             self._listener.disconnected(f"the broker refused the connection: {code}")
             return
+        retained = SEND_RETAINED if self._identity.wants_retained else NO_RETAINED
         for topic in self._identity.subscriptions:
             if self._is_v5:
-                self._client.subscribe(topic, options=SubscribeOptions(qos=1, retainHandling=NO_RETAINED))
+                self._client.subscribe(topic, options=SubscribeOptions(qos=1, retainHandling=retained))
             else:
                 self._client.subscribe(topic, qos=1)
         self.is_connected = True

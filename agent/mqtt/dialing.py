@@ -28,6 +28,7 @@ class Identity:
     subscriptions: tuple[str, ...] = ()
     will: Publication | None = None
     keeps_session: bool = True
+    wants_retained: bool = False
     max_payload_bytes: int = 262_144
 
 

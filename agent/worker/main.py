@@ -7,7 +7,6 @@ process (onnxruntime issue 26831). It reads frames on one thread and computes on
 import argparse
 import contextlib
 import ctypes
-import os
 import queue
 import signal
 import socket
@@ -76,11 +75,12 @@ def _read(channel: Channel, hand_over: Callable[[ToWorker | None], None]) -> Non
 
 
 def _die_with_parent() -> None:
-    """Ask Linux to end this process with its parent: an orphan would hold the model's memory for ever."""
+    """Ask Linux to end this process with its parent: an orphan would hold the model's memory for ever.
+
+    A parent that died before this call is noticed by the end of its stream.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() == 1:
-            sys.exit(0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the agent's to handle
 
 

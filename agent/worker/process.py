@@ -1,6 +1,5 @@
 """One engine worker as the agent sees it: a channel, and a death with a cause."""
 
-import contextlib
 import os
 import signal
 import socket
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
+import tenacity
 
 from agent.worker.frames import Channel
 
@@ -19,7 +19,7 @@ LOG = structlog.get_logger("promptd.worker")
 
 STDERR_LINES = 40
 GRACE_S = 2.0
-CONNECT_TIMEOUT_S = 10.0
+CONNECT_TIMEOUT_S, CONNECT_PAUSE_S = 5.0, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +98,25 @@ def spawn() -> Worker:
 
 
 def connect(path: Path) -> Worker:
-    """Connect to a worker that listens on `path`.
+    """Connect to a worker that listens on `path`; a unit that restarts gets a few seconds to be back.
 
     Raises:
-        OSError: nobody listens there (yet).
+        OSError: nobody listens there.
     """
+    patience = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(OSError),
+        wait=tenacity.wait_fixed(CONNECT_PAUSE_S),
+        stop=tenacity.stop_after_delay(CONNECT_TIMEOUT_S),
+        reraise=True,
+    )
+    return patience(_connect_once, path)
+
+
+def _connect_once(path: Path) -> Worker:
     stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with contextlib.ExitStack() as on_failure:
-        on_failure.callback(stream.close)
-        stream.settimeout(CONNECT_TIMEOUT_S)
+    try:
         stream.connect(str(path))
-        on_failure.pop_all()
+    except OSError:
+        stream.close()
+        raise
     return Worker(stream)

@@ -24,16 +24,21 @@ class Candidate:
     badge: EngineBadge
 
 
+class WorkerMissing(EngineError):
+    """There is no worker to start an engine in; that says nothing about the engine."""
+
+
 def start(candidate: Candidate, open_worker: Callable[[], Worker]) -> EngineFacts:
     """Open a worker, load the engine and let it prove itself.
 
     Raises:
+        WorkerMissing: there is no worker.
         EngineError: it did not, and why; the worker is gone.
     """
     try:
         worker = open_worker()
     except OSError as error:
-        raise EngineError(f"no engine worker: {error}") from error
+        raise WorkerMissing(f"no engine worker: {error}; is promptd-engine.service running?") from error
     try:
         facts = _load(worker, candidate)
         _prove(worker, candidate, facts)

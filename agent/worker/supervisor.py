@@ -21,7 +21,7 @@ from agent.wire.replies import EngineBadge
 from agent.worker import process
 from agent.worker.frames import FrameError, FromWorker, ToWorker
 from agent.worker.process import Death, Worker
-from agent.worker.start import Candidate, start
+from agent.worker.start import Candidate, WorkerMissing, start
 
 LOG = structlog.get_logger("promptd.engine")
 
@@ -151,22 +151,26 @@ class Supervisor:
             variant = candidate.options.variant
             try:
                 facts = start(candidate, self._open_worker)
+            except WorkerMissing as error:
+                self.state = replace(self.state, phase="down", reason=str(error))
+                raise _DiedYoungError from error
             except EngineError as error:
                 if self._stopping.is_set():
-                    break
+                    raise _DiedYoungError from error
                 LOG.warning("engine_fell", variant=variant, reason=str(error))
                 falls.append(f"{variant}: {error}")
             else:
                 self.state = replace(self.state, falls=tuple(falls))
                 return candidate, facts
-        reason = "; ".join(falls) or "no variant fits this box"
+        raise self._all_fell(falls)
+
+    def _all_fell(self, falls: list[str]) -> Exception:
+        reason = "; ".join(falls) or "no variant fits this box; promptd detect tells why"
         was_never_ready = self.state.badge is None
         self.state = replace(self.state, phase="failed", reason=reason, falls=tuple(falls))
-        if self._is_required and was_never_ready and not self._stopping.is_set():
-            raise ConfigError(
-                f"engine.require: {reason}; choose another variant, or leave engine.require empty"
-            )
-        raise _DiedYoungError
+        if self._is_required and was_never_ready:
+            return ConfigError(f"engine.require: {reason}; choose another variant, or leave it empty")
+        return _DiedYoungError()
 
     def _open_worker(self) -> Worker:
         self._worker = process.connect(self._unit_socket) if self._unit_socket else process.spawn()

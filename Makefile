@@ -1,0 +1,75 @@
+# The one door for people and CI. Every target installs what it needs first: Debian packages, the virtual
+# environment in .venv, and llama-cpp-python, which is compiled once and kept as a wheel in .cache/wheels.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+LLAMA := $(shell sed -n 's/^llama-cpp-python==\([^ ;]*\).*/\1/p' constraints.txt)
+WHEEL := .cache/wheels/llama-cpp-python-$(LLAMA).built
+INSTALLED := .venv/.installed
+PROGRAMS := mosquitto mosquitto_rr cmake ninja g++
+PACKAGES := mosquitto mosquitto-clients cmake ninja-build g++ python3-dev python3-venv
+SOURCES := agent tests benchmarks demo_model
+
+.PHONY: help demo test check format bench install wheelhouse clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+demo: install ## the main job: a broker, the agent, the embedded model, real prompts
+	@$(BIN)/promptd demo $(DEMO)
+
+test: install ## every test, with real engines, a real broker and real TLS
+	@$(BIN)/pytest $(TESTS)
+
+check: install ## format, lint and types, as CI runs them
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/mypy
+
+format: install ## format and mend what can be mended
+	@$(BIN)/ruff format $(SOURCES)
+	@$(BIN)/ruff check --fix $(SOURCES)
+
+bench: install ## the figures of docs/benchmarks.md, as ratios measured in one run
+	@$(BIN)/python -m benchmarks
+
+wheelhouse: install ## one portable wheel of llama-cpp-python for a whole fleet of this architecture
+	@mkdir -p dist/wheelhouse
+	CMAKE_ARGS="-DLLAVA_BUILD=OFF -DGGML_NATIVE=OFF -DGGML_BACKEND_DL=ON -DGGML_CPU_ALL_VARIANTS=ON" \
+		$(BIN)/pip wheel --no-deps --no-cache-dir -w dist/wheelhouse llama-cpp-python==$(LLAMA)
+
+install: $(INSTALLED) ## only install
+
+$(INSTALLED): constraints.txt pyproject.toml $(WHEEL)
+	@echo "installing the packages of constraints.txt"
+	@awk '/^[a-z0-9]/ { skip = /^llama-cpp-python==/ } !skip' constraints.txt > .cache/packages.txt
+	@$(BIN)/pip install -q --require-hashes -r .cache/packages.txt
+	@$(BIN)/pip install -q --no-deps --force-reinstall .cache/wheels/llama_cpp_python-$(LLAMA)-*.whl
+	@$(BIN)/pip install -q --no-deps -e .
+	@touch $@
+
+$(WHEEL): | .venv/bin/pip
+	@mkdir -p .cache/wheels
+	@echo "compiling llama-cpp-python $(LLAMA), once: 6 minutes on 2 cores"
+	@awk '/^[a-z0-9]/ { keep = /^llama-cpp-python==/ } keep' constraints.txt > .cache/llama.txt
+	@CMAKE_ARGS="-DLLAVA_BUILD=OFF" $(BIN)/pip wheel -v --no-deps --no-cache-dir --require-hashes \
+		-r .cache/llama.txt -w .cache/wheels 2>&1 | tee .cache/llama.log \
+		| awk 'match($$0, /\[[0-9]+\/[0-9]+\]/) { printf "\r  compiled %s ", substr($$0, RSTART, RLENGTH); fflush() } \
+		END { print "" }' || { tail -n 30 .cache/llama.log; exit 1; }
+	@touch $@
+
+.venv/bin/pip:
+	@for program in $(PROGRAMS); do command -v $$program > /dev/null || missing=yes; done; \
+	$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || missing=yes; \
+	if [ -n "$${missing:-}" ]; then \
+		echo "installing Debian packages: $(PACKAGES)"; \
+		as_root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+		$$as_root apt-get update -qq; \
+		DEBIAN_FRONTEND=noninteractive $$as_root apt-get install -y -qq $(PACKAGES) > /dev/null; \
+	fi
+	@$(PYTHON) -m venv .venv
+
+clean: ## remove what was installed and built, but not the compiled wheel
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache
