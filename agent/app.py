@@ -12,6 +12,7 @@ from agent.flow.endings import Endings
 from agent.flow.intake import Intake
 from agent.flow.ledger import Ledger
 from agent.flow.publisher import Publisher
+from agent.host import logs
 from agent.host.lock import hold
 from agent.host.pulse import Pulse, spawn
 from agent.host.systemd import Notifier, watchdog_interval_s
@@ -210,6 +211,7 @@ class Agent:
             LOG.error("reload_refused", reason=str(error))  # noqa: TRY400 -- one line for the operator
         else:
             self._reporter.interval_s = settings.telemetry.interval_s
+            logs.configure(settings.logs)
             waiting = [
                 name
                 for name in ("device_id", "state_dir", "broker", "queue", "engine")

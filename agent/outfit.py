@@ -58,6 +58,7 @@ def _candidate(verdict: Verdict, facts: Facts, model: Model, settings: Settings)
         threads=threads(facts, settings.engine),
         slots=verdict.slots,
         context_length=verdict.context_length,
+        gpu_uuid=verdict.gpu_uuid,
     )
     stored = model.variant_for(verdict.variant)
     sha256 = stored.files[0].sha256 if stored else ""

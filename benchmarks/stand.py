@@ -17,6 +17,8 @@ from agent.settings import BrokerSettings
 
 DEVICE = "bench"
 READY_TIMEOUT_S = 300.0
+BUILD = Path("build")
+"""On the disk of the checkout: a commit on a memory file system would be too fast to be true."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Stand:
 def stand(engine: dict[str, Any], broker_port: int | None = None) -> Iterator[Stand]:
     """Run a broker and an agent with these `[engine]` settings."""
     with (
-        tempfile.TemporaryDirectory(prefix="promptd-bench-", dir=Path.cwd()) as name,
+        tempfile.TemporaryDirectory(prefix="promptd-bench-", dir=BUILD) as name,
         contextlib.ExitStack() as stack,
     ):
         folder = Path(name)

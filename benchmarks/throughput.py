@@ -12,7 +12,7 @@ from agent.engines.options import EngineOptions
 from agent.wire.prompt import Message, Sampling
 from benchmarks.random_gguf import write_random_gguf
 from benchmarks.requester import Requester
-from benchmarks.stand import DEVICE, stand
+from benchmarks.stand import BUILD, DEVICE, stand
 
 ROUNDS = 7
 TOKENS = 64
@@ -25,7 +25,8 @@ def measure() -> list[tuple[str, str, str]]:
     """Return rows of (what, measured, goal), on random weights of a 360 M-parameter Phi-3 shape."""
     from agent.engines import llama_cpp  # noqa: PLC0415 -- native code only where it is measured
 
-    with tempfile.TemporaryDirectory(prefix="promptd-bench-", dir=Path.cwd()) as folder:
+    BUILD.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="promptd-bench-", dir=BUILD) as folder:
         model = write_random_gguf(Path(folder) / "random-360m.q4_0.gguf")
         engine = llama_cpp.open_engine(EngineOptions("gguf-cpu", model, THREADS, 1, CONTEXT_TOKENS))
         wishes: dict[str, Any] = {"model": str(model), "require": "gguf-cpu", "threads": THREADS, "slots": 1}

@@ -22,6 +22,8 @@ class EngineOptions:
     """Sequences that are computed side by side."""
     context_length: int
     """Tokens of prompt and answer together, for each slot."""
+    gpu_uuid: str = ""
+    """The one GPU to use; empty when there is nothing to choose."""
 
 
 @dataclass(frozen=True, slots=True)

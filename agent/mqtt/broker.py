@@ -82,11 +82,12 @@ class Broker:
             sleep=self._pause,
             stop=tenacity.stop_when_event_set(self._stopping),
         )
-        while not self._stopping.is_set():
-            with contextlib.suppress(tenacity.RetryError):
-                attempts(self._live)
-            # A fleet must not come back all at once after a broker restart.
-            self._pause(random.uniform(0, FIRST_WAIT_S))  # noqa: S311 -- jitter is no secret
+        with self._wake_reader, self._wake_writer:
+            while not self._stopping.is_set():
+                with contextlib.suppress(tenacity.RetryError):
+                    attempts(self._live)
+                # A fleet must not come back all at once after a broker restart.
+                self._pause(random.uniform(0, FIRST_WAIT_S))  # noqa: S311 -- jitter is no secret
 
     def publish(self, publication: Publication) -> int | None:
         """Queue a publication; return its packet id, or None when it was not taken."""
@@ -151,7 +152,7 @@ class Broker:
         return code or self._client.loop_misc()
 
     def _wake(self, *_: Any) -> None:  # noqa: ANN401 -- also a paho callback
-        with contextlib.suppress(BlockingIOError):
+        with contextlib.suppress(OSError):  # full, or closed: nobody has to be woken
             self._wake_writer.send(b"\0")
 
     def _build(self) -> paho.Client:
@@ -173,7 +174,9 @@ class Broker:
         retained = SEND_RETAINED if self._identity.wants_retained else NO_RETAINED
         for topic in self._identity.subscriptions:
             if self._is_v5:
-                self._client.subscribe(topic, options=SubscribeOptions(qos=1, retainHandling=retained))
+                self._client.subscribe(
+                    topic, options=SubscribeOptions(qos=1, retainAsPublished=True, retainHandling=retained)
+                )
             else:
                 self._client.subscribe(topic, qos=1)
         self.is_connected = True

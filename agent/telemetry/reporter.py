@@ -47,7 +47,7 @@ class Reporter:
         """Publish what changed, and health when it is due."""
         state, reason = self._state()
         if (state, reason) != self._said_status:
-            self._said_status = (state, reason)
+            self._said_status, self._next_health_s = (state, reason), 0.0
             self._publish(health.status(self._topics, state, reason, self._birth))
             self._notifier.status(f"{state}: {reason or self.link}")
         engine = self._vitals.supervisor.state

@@ -50,6 +50,8 @@ def serve(channel: Channel) -> int:
     first = frames.get()
     if not isinstance(first, Load):
         return 0 if first is None else 1
+    if first.options.gpu_uuid:
+        os.environ["CUDA_VISIBLE_DEVICES"] = first.options.gpu_uuid
     try:
         engine: Engine = import_module(first.module).open_engine(first.options)
         with contextlib.closing(engine):
