@@ -7,6 +7,7 @@ process (onnxruntime issue 26831). It reads frames on one thread and computes on
 import argparse
 import contextlib
 import ctypes
+import os
 import queue
 import signal
 import socket
