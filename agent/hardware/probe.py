@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from agent.hardware.adapters import Registry, look_at_adapters, open_registry
 from agent.hardware.cpu import look_at_cpu
-from agent.hardware.facts import Adapter, Cpu, Facts, Packages, Unknown
+from agent.hardware.facts import Adapter, Cpu, Facts, Gpu, Packages, Unknown
 from agent.hardware.files import text_of
 from agent.hardware.gpu import Nvml, look_at_gpus, open_nvml
 from agent.hardware.memory import look_at_memory
@@ -55,6 +55,13 @@ def probe(state_dir: Path, surroundings: Surroundings | None = None) -> Facts:
         disk_free_bytes=_look(lambda: _disk_free_bytes(state_dir)),
         packages=_no_packages(packages) if isinstance(packages, Unknown) else packages,
     )
+
+
+def probe_gpus(surroundings: Surroundings | None = None) -> tuple[Gpu, ...] | Unknown:
+    """Return the NVIDIA GPUs anew, for their free memory of this moment."""
+    here = surroundings or Surroundings()
+    memory = _look(lambda: look_at_memory(here.root, here.platform))
+    return _look(lambda: look_at_gpus(here.root, here.nvml(), memory))
 
 
 def _adapters(here: Surroundings) -> tuple[Adapter, ...] | Unknown:

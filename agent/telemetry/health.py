@@ -11,7 +11,8 @@ import psutil
 from agent import __version__
 from agent.flow.dispatcher import Dispatcher
 from agent.flow.ledger import Ledger
-from agent.hardware.facts import Facts, Unknown
+from agent.hardware.facts import Facts, Gpu, Unknown
+from agent.hardware.probe import probe_gpus
 from agent.settings import Settings
 from agent.telemetry.meter import Meter
 from agent.wire.packets import Publication
@@ -81,7 +82,7 @@ class Vitals:
     """Monotonic clock."""
 
 
-def health(topics: Topics, vitals: Vitals, state: State) -> Publication:
+def health(topics: Topics, vitals: Vitals, state: State, gpus: tuple[Gpu, ...] | Unknown) -> Publication:
     """Return how this device is doing."""
     depth, capacity = vitals.ledger.depth(), vitals.settings.queue.capacity
     engine = engine_body(vitals.supervisor.state) | {
@@ -99,9 +100,26 @@ def health(topics: Topics, vitals: Vitals, state: State) -> Publication:
         "requests": vitals.meter.requests(),
         "speed": vitals.meter.speed(),
         "host": host(str(vitals.settings.state_dir)),
-        "gpu": None,
+        "gpu": _gpus() if isinstance(gpus, tuple) else None,
     }
     return _retained(topics.health, body, qos=0)
+
+
+def _gpus() -> list[dict[str, Any]]:
+    """Look again: the free memory of a GPU is other people's business too."""
+    gpus = probe_gpus()
+    return [
+        {
+            "name": gpu.name,
+            "memory_free_bytes": _known(gpu.memory_free_bytes),
+            "memory_total_bytes": _known(gpu.memory_total_bytes),
+        }
+        for gpu in (gpus if isinstance(gpus, tuple) else ())
+    ]
+
+
+def _known(value: int | Unknown) -> int | None:
+    return None if isinstance(value, Unknown) else value
 
 
 def host(state_dir: str) -> dict[str, Any]:

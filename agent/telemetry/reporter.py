@@ -58,7 +58,7 @@ class Reporter:
             )
         if time.monotonic() >= self._next_health_s:
             self._next_health_s = time.monotonic() + self.interval_s
-            self._publish(health.health(self._topics, self._vitals, state))
+            self._publish(health.health(self._topics, self._vitals, state, self._outfit.facts.gpus))
 
     def farewell(self) -> None:
         """Say `offline` by hand: after a clean goodbye the broker does not send the will."""
