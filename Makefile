@@ -8,8 +8,8 @@ BIN := .venv/bin
 LLAMA := $(shell sed -n 's/^llama-cpp-python==\([^ ;]*\).*/\1/p' constraints.txt)
 WHEEL := .cache/wheels/llama-cpp-python-$(LLAMA).built
 INSTALLED := .venv/.installed
-PROGRAMS := mosquitto mosquitto_rr cmake ninja g++
-PACKAGES := mosquitto mosquitto-clients cmake ninja-build g++ python3-dev python3-venv
+PROGRAMS := mosquitto mosquitto_rr cmake ninja g++ systemd-analyze
+PACKAGES := mosquitto mosquitto-clients cmake ninja-build g++ systemd python3-dev python3-venv
 SOURCES := agent tests benchmarks demo_model
 
 .PHONY: help demo test check format bench install wheelhouse clean
