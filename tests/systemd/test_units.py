@@ -37,13 +37,15 @@ def test_a_unit_is_no_more_exposed_than_promised(name: str, tenths: int) -> None
 
 
 def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
-    units: list[str | Path] = []
+    units = []
     for source in UNITS.glob("*.service"):
         unit = tmp_path / source.name
         unit.write_text(re.sub(r"/opt/promptd/venv/bin/\S+", "/bin/true", source.read_text()))
         units.append(unit)
 
-    done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", *map(str, units)], capture_output=True, text=True, check=False
+    )
 
     assert [line for line in done.stderr.splitlines() if "promptd" in line] == []
 
