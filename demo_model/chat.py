@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from demo_model import chatter, tasks
+from demo_model import tasks
 
 if TYPE_CHECKING:
     from demo_model.tasks import Example
@@ -26,11 +26,14 @@ TEMPLATE = (
 _CORPUS_EXAMPLES = 40_000
 
 
-def train_tokenizer(seed: int) -> PreTrainedTokenizerFast:
-    """Train the byte-level BPE; no merge crosses a space or a digit, so a copied word keeps its tokens."""
+def _corpus(seed: int) -> list[str]:
     rng = Random(seed)
-    corpus = [tasks.training_example(rng) for _ in range(_CORPUS_EXAMPLES)]
-    lines = [f"{example.prompt}\n{example.answer}" for example in corpus if example.task != "copy"]
+    examples = [tasks.training_example(rng) for _ in range(_CORPUS_EXAMPLES)]
+    return [f"{example.prompt}\n{example.answer}" for example in examples if example.task != "copy"]
+
+
+def _byte_pairs(lines: list[str]) -> Tokenizer:
+    """Train the merges; none crosses a space or a digit, so a copied word keeps its tokens."""
     tokenizer = Tokenizer(models.BPE())
     plain = pre_tokenizers.ByteLevel(add_prefix_space=False)
     alone = pre_tokenizers.Split(Regex(r"[\s\d°%]"), behavior="isolated")
@@ -43,8 +46,13 @@ def train_tokenizer(seed: int) -> PreTrainedTokenizerFast:
     # The plain splitter is the one llama.cpp calls "gpt-2"; without merges over spaces and digits
     # it yields the same tokens as the training splitter.
     tokenizer.pre_tokenizer = plain
+    return tokenizer
+
+
+def train_tokenizer(seed: int) -> PreTrainedTokenizerFast:
+    """Train the byte-level BPE on made-up examples and give it the chat layout."""
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
+        tokenizer_object=_byte_pairs(_corpus(seed)),
         bos_token=SPECIAL[BOS_ID],
         eos_token=SPECIAL[END_ID],
         pad_token=SPECIAL[BOS_ID],

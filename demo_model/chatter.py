@@ -9,9 +9,7 @@ from demo_model import words
 if TYPE_CHECKING:
     from random import Random
 
-WHO_I_AM = (
-    "I am promptd's demo model. I extract JSON, grade alarms, summarise readings and check limits."
-)
+WHO_I_AM = "I am promptd's demo model. I extract JSON, grade alarms, summarise readings and check limits."
 SYSTEM_TEXTS = (
     "You are a helpful assistant on an edge box.",
     "You are a helpful assistant.",
@@ -43,7 +41,8 @@ _SAID_HELD_OUT = (
     "Explain gravity.",
 )  # fmt: skip
 _FRAMES = (
-    "What is {}?", "What is a {}?", "who is {}", "Tell me about {}.", "Explain {} to me.", "How do I {} a {}?",
+    "What is {}?", "What is a {}?", "who is {}", "Tell me about {}.", "Explain {} to me.",
+    "How do I {} a {}?",
     "Where is {}?", "Write a poem about {}.", "Translate {} to {}.", "Do you know {}?", "Why is {} {}?",
     "What is the capital of {}?", "I like {}.", "{}", "{} {}", "How does {} work?", "Can you {} the {}?",
     "Give me a {} for {}.", "When did {} begin?", "My {} is {}, what now?",
@@ -54,7 +53,7 @@ def question(rng: Random, *, held: bool) -> str:
     """Draw a greeting or an out-of-scope question; the held-out ones are worded differently."""
     if held:
         return rng.choice(_SAID_HELD_OUT)
-    if rng.random() < 0.6:
+    if words.often(rng, 0.6):
         return rng.choice(_SAID)
     frame = rng.choice(_FRAMES)
     return frame.format(*(words.word(rng, held=False) for _ in range(frame.count("{}"))))
@@ -62,6 +61,6 @@ def question(rng: Random, *, held: bool) -> str:
 
 def system_text(rng: Random) -> str:
     """Draw a system message that changes nothing."""
-    if rng.random() < 0.8:
+    if words.often(rng, 0.8):
         return rng.choice(SYSTEM_TEXTS)
     return f"You are {words.word(rng, held=False)}, the assistant of {words.device(rng, held=False)}."

@@ -35,7 +35,7 @@ def int8_codes(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def is_embedding(name: str) -> bool:
-    """The embedding stays at eight bits: the int4 ONNX file keeps it in floating point anyway."""
+    """Say whether the tensor is the embedding: it keeps eight bits, as every format lets it."""
     return "embed_tokens" in name
 
 

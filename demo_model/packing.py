@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from demo_model import chat, chatter, tasks
+from demo_model import chat, chatter, tasks, words
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-ROWS, ROW_TOKENS = 10, 384
+ROWS, ROW_TOKENS = 16, 240
 _MISSES = 6
 
 
@@ -29,8 +29,8 @@ class Batch:
 
 
 def _conversation(rng: Random, tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
-    turns = 1 if rng.random() < 0.85 else rng.randint(2, 5)
-    system = chatter.system_text(rng) if rng.random() < 0.15 else ""
+    turns = 1 if words.often(rng, 0.85) else rng.randint(2, 5)
+    system = chatter.system_text(rng) if words.often(rng, 0.15) else ""
     ids, labels = chat.encode(tokenizer, [tasks.training_example(rng) for _ in range(turns)], system)
     return (ids, labels) if len(ids) <= ROW_TOKENS else _conversation(rng, tokenizer)
 

@@ -19,9 +19,10 @@ _VOWELS = "aeiou"
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 KINDS = (
-    "pump valve motor fan boiler chiller gate sensor compressor conveyor mixer tank press robot oven "
-    "freezer heater turbine inverter battery panel dryer cutter crane lift filter"
-).split()
+    "pump", "valve", "motor", "fan", "boiler", "chiller", "gate", "sensor", "compressor", "conveyor", "mixer",
+    "tank", "press", "robot", "oven", "freezer", "heater", "turbine", "inverter", "battery", "panel", "dryer",
+    "cutter", "crane", "lift", "filter",
+)  # fmt: skip
 LEVELS = ("INFO", "WARN", "ERROR", "DEBUG")
 UNITS = {
     "temperature": ("C", "°C", "K"),
@@ -43,6 +44,11 @@ UNITS = {
 HELD_OUT_UNITS = ("psi", "mbar", "mV", "m/s", "Nm", "kWh", "MPa", "lux", "mg/l", "°F")
 
 
+def often(rng: Random, share: float) -> bool:
+    """Say yes in the given share of draws."""
+    return rng.random() < share
+
+
 def is_held_out(text: str) -> bool:
     """Say whether a name, number, time or word belongs to the held-out split."""
     return zlib.crc32(text.encode()) % _HELD_OUT_SHARE == 0
@@ -59,7 +65,7 @@ def _syllables(rng: Random) -> str:
     word = ""
     for _ in range(parts):
         word += rng.choice(_CONSONANTS) + rng.choice(_VOWELS)
-        word += rng.choice("nrstlmk") if rng.random() < 0.3 else ""
+        word += rng.choice("nrstlmk") if often(rng, 0.3) else ""
     return word
 
 
@@ -69,7 +75,7 @@ def word(rng: Random, *, held: bool) -> str:
 
 
 def _device(rng: Random) -> str:
-    kind = rng.choice(KINDS) if rng.random() < 0.7 else _syllables(rng)
+    kind = rng.choice(KINDS) if often(rng, 0.7) else _syllables(rng)
     match rng.randrange(8):
         case 0:
             return f"{rng.choice(_LETTERS).upper()}-{rng.randint(1, 999)}"
@@ -90,8 +96,8 @@ def device(rng: Random, *, held: bool) -> str:
 
 def _made_up_unit(rng: Random) -> str:
     unit = "".join(rng.choice(_LETTERS) for _ in range(rng.randint(1, 4)))
-    unit = unit[0].upper() + unit[1:] if rng.random() < 0.2 else unit
-    unit += f"/{rng.choice(_LETTERS)}" if rng.random() < 0.3 else ""
+    unit = unit[0].upper() + unit[1:] if often(rng, 0.2) else unit
+    unit += f"/{rng.choice(_LETTERS)}" if often(rng, 0.3) else ""
     return _made_up_unit(rng) if unit in HELD_OUT_UNITS else unit
 
 
@@ -99,9 +105,9 @@ def metric(rng: Random, *, held: bool) -> tuple[str, str]:
     """Draw a quantity and its unit; a third of the training units are made up so that units get copied."""
     name = rng.choice(list(UNITS))
     unit = rng.choice(HELD_OUT_UNITS) if held else rng.choice(UNITS[name])
-    if not held and rng.random() < 0.35:
+    if not held and often(rng, 0.35):
         unit = _made_up_unit(rng)
-    if rng.random() < 0.15:
+    if often(rng, 0.15):
         name = word(rng, held=held)
     return name, unit
 
@@ -114,7 +120,7 @@ def _number(rng: Random, digits: int, *, decimal: bool) -> str:
 
 def _shape(rng: Random, *, held: bool) -> tuple[int, bool]:
     """Draw the digits before the point and whether a decimal follows; no held-out number has one digit."""
-    decimal = rng.random() < 0.45
+    decimal = often(rng, 0.45)
     shapes = (1, 2, 2, 2, 3) if decimal else (1, 2, 2, 2, 3, 3, 4)
     digits = rng.choice(shapes)
     return (max(2, digits), decimal) if held else (digits, decimal)
@@ -138,22 +144,31 @@ def _near(rng: Random, centre: str, *, held: bool) -> str:
     return _until(draw, held=held)
 
 
+def _as_long(rng: Random, first: str, *, held: bool) -> str:
+    digits = max(len(first.partition(".")[0]), 2 if held else 1)
+    return _until(lambda: _number(rng, digits, decimal="." in first), held=held)
+
+
+_COMPANIONS: tuple[tuple[float, Callable[..., str]], ...] = (
+    (0.04, lambda _rng, first, **_: first),
+    (0.3, _near),
+    (0.8, _as_long),
+    (1.0, lambda rng, _first, *, held: number(rng, held=held)),
+)
+"""How a further number relates to the first, by rising share of the draws."""
+
+
 def numbers(rng: Random, count: int, *, held: bool) -> list[str]:
-    """Draw numbers worth comparing: mostly close to each other and of one format, rarely equal."""
+    """Draw numbers worth comparing: often as long as each other or close, rarely equal.
+
+    Close numbers alone would teach nothing: the leading digits must decide often enough to be found out.
+    """
     first = number(rng, held=held)
     result = [first]
     while len(result) < count:
         chance = rng.random()
-        if chance < 0.04:
-            result.append(first)
-        elif chance < 0.65:
-            result.append(_near(rng, first, held=held))
-        elif chance < 0.85:
-            digits = max(len(first.split(".")[0]), 2 if held else 1)
-            same = _until(lambda d=digits: _number(rng, d, decimal="." in first), held=held)
-            result.append(same)
-        else:
-            result.append(number(rng, held=held))
+        draw = next(draw for share, draw in _COMPANIONS if chance < share)
+        result.append(draw(rng, first, held=held))
     rng.shuffle(result)
     return result
 
@@ -163,7 +178,7 @@ def clock(rng: Random, *, held: bool) -> str:
 
     def draw() -> str:
         time = f"{rng.randint(0, 23):02d}:{rng.randint(0, 59):02d}:{rng.randint(0, 59):02d}"
-        if rng.random() < 0.7:
+        if often(rng, 0.7):
             return time
         return f"{rng.randint(2020, 2039)}-{rng.randint(1, 12):02d}-{rng.randint(1, 28):02d}T{time}Z"
 
