@@ -58,11 +58,11 @@ class LlamaCpp:
         self._batch: Any = None
         self._model = self._load()
         self._vocab = llama_cpp.llama_model_get_vocab(self._model)
+        self._template = self._chat_template()
         self._open_context()
         self._vocabulary = llama_cpp.llama_vocab_n_tokens(self._vocab)
         tokens = range(self._vocabulary)
         self.end_tokens = frozenset(t for t in tokens if llama_cpp.llama_vocab_is_eog(self._vocab, t))
-        self._template = self._chat_template()
         self.facts = EngineFacts(
             device=self._device(),
             library=f"llama-cpp-python {llama_cpp.__version__}",
@@ -86,6 +86,8 @@ class LlamaCpp:
 
     def forward(self, feeds: Sequence[Feed]) -> list[Logits | None]:
         """Compute all feeds with one `llama_decode`."""
+        if self._context is None:
+            raise EngineError("the engine is closed")
         rows = self._fill(feeds)
         code = llama_cpp.llama_decode(self._context, self._batch)
         if code != 0:
@@ -164,6 +166,7 @@ class LlamaCpp:
     def _chat_template(self) -> ChatTemplate:
         source = llama_cpp.llama_model_chat_template(self._model, None)
         if not source:
+            self.close()
             raise EngineError(f"{self._options.model} holds no chat template; use another GGUF of this model")
         bos, eos = llama_cpp.llama_vocab_bos(self._vocab), llama_cpp.llama_vocab_eos(self._vocab)
         text = [

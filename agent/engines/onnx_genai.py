@@ -106,6 +106,8 @@ class OnnxGenai:
         return [self._one(feed) for feed in feeds]
 
     def _one(self, feed: Feed) -> Logits | None:
+        if self._model is None:
+            raise EngineError("the engine is closed")
         generator = self._generators.get(feed.slot) or self._open(feed.slot)
         try:
             generator.append_tokens(np.array(feed.tokens, dtype=np.int32))

@@ -147,6 +147,7 @@ class Channel:
         with contextlib.suppress(OSError):  # the other side may be gone already
             self._stream.shutdown(socket.SHUT_RDWR)
         self._stream.close()
+        self._reader.close()  # it holds the descriptor; a thread that reads has been woken by the shutdown
 
     def _read(self) -> bytes | None:
         try:

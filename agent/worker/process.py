@@ -18,7 +18,7 @@ from agent.worker.frames import Channel
 LOG = structlog.get_logger("promptd.worker")
 
 STDERR_LINES = 40
-GRACE_S = 2.0
+GRACE_S, LAST_WORDS_S = 2.0, 0.2
 CONNECT_TIMEOUT_S, CONNECT_PAUSE_S = 5.0, 0.1
 
 
@@ -39,8 +39,9 @@ class Worker:
         self._child = child
         self._was_killed = False
         self._last_words: deque[str] = deque(maxlen=STDERR_LINES)
-        if child and child.stderr:
-            threading.Thread(target=self._listen, name="worker-stderr", daemon=True).start()
+        self._ear = threading.Thread(target=self._listen, name="worker-stderr", daemon=True)
+        if child:
+            self._ear.start()
 
     def patience(self, timeout_s: float | None) -> None:
         """Set how long the next frame may take; None waits for ever."""
@@ -61,8 +62,9 @@ class Worker:
         try:
             code = self._child.wait(GRACE_S)
         except subprocess.TimeoutExpired:
-            self._child.kill()
+            self.kill()
             code = self._child.wait()
+        self._ear.join(LAST_WORDS_S)
         return self._classify(code)
 
     def _classify(self, code: int) -> Death:

@@ -44,7 +44,7 @@ def start(candidate: Candidate, open_worker: Callable[[], Worker]) -> EngineFact
         _prove(worker, candidate, facts)
     except (EngineError, FrameError, OSError) as error:
         death = worker.bury()
-        raise EngineError(str(error) or death.reason) from error
+        raise EngineError(death.reason if isinstance(error, OSError) else str(error)) from error
     return facts
 
 

@@ -19,7 +19,7 @@ from agent.settings import EngineSettings
 from agent.wire.errors import ConfigError, EngineError
 from agent.wire.replies import EngineBadge
 from agent.worker import process
-from agent.worker.frames import FrameError, FromWorker, ToWorker
+from agent.worker.frames import FrameError, FromWorker, Generate, Refused, ToWorker
 from agent.worker.process import Death, Worker
 from agent.worker.start import Candidate, WorkerMissing, start
 
@@ -94,11 +94,16 @@ class Supervisor:
                 attempts(self._live)
 
     def send(self, frame: ToWorker) -> None:
-        """Send to the worker; what cannot be sent is answered by `engine_down`."""
+        """Send to the worker; if it is gone `engine_down` follows, and a prompt too large is refused."""
         worker = self._worker
         if worker:
-            with contextlib.suppress(OSError):
+            try:
                 worker.channel.send(frame)
+            except OSError:
+                LOG.debug("engine_is_gone", frame=frame.kind)
+            except FrameError as error:
+                if isinstance(frame, Generate):
+                    self._listener.engine_frame(Refused(frame.id, "payload_too_large", str(error)))
 
     def kill(self, reason: str) -> None:
         """End a worker that does not move any more."""
@@ -135,7 +140,8 @@ class Supervisor:
         worker = self._worker
         if worker is None:
             return Death("stopped")
-        worker.patience(None)
+        with contextlib.suppress(OSError):  # `stop` or `kill` may have closed the stream already
+            worker.patience(None)
         try:
             while frame := worker.channel.receive_from_worker():
                 self._listener.engine_frame(frame)
@@ -174,4 +180,6 @@ class Supervisor:
 
     def _open_worker(self) -> Worker:
         self._worker = process.connect(self._unit_socket) if self._unit_socket else process.spawn()
+        if self._stopping.is_set():  # `stop` may have looked before the worker stood here
+            self._worker.channel.close()
         return self._worker
