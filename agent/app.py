@@ -11,6 +11,7 @@ from agent.flow.dispatcher import Dispatcher
 from agent.flow.endings import Endings
 from agent.flow.intake import Intake
 from agent.flow.ledger import Ledger
+from agent.flow.meter import Meter
 from agent.flow.publisher import Publisher
 from agent.host import logs
 from agent.host.lock import hold
@@ -22,7 +23,6 @@ from agent.outfit import Outfit
 from agent.settings import Settings
 from agent.telemetry import health
 from agent.telemetry.health import Vitals
-from agent.telemetry.meter import Meter
 from agent.telemetry.reporter import Reporter
 from agent.wire.errors import AgentError
 from agent.wire.packets import Confirmation, Delivery, Publication

@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from agent.wire.errors import ConfigError
+from agent.wire.topics import IDENTIFIER
 
 DEFAULT_FILE = Path("/etc/promptd/promptd.toml")
-IDENTIFIER = re.compile(r"^[A-Za-z0-9_.-]{1,64}$")
 PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 
 Auto = Literal["auto"]
@@ -69,7 +69,7 @@ class BrokerSettings(_Section):
     @field_validator("root")
     @classmethod
     def _plain_root(cls, value: str) -> str:
-        if not all(IDENTIFIER.match(level) for level in value.split("/")):
+        if not all(IDENTIFIER.fullmatch(level) for level in value.split("/")):
             raise ValueError(
                 "must be levels of letters, digits, '_', '.', '-' joined by '/', not starting with '$'"
             )
@@ -176,7 +176,7 @@ class Settings(BaseSettings):
     @field_validator("device_id")
     @classmethod
     def _plain_id(cls, value: str) -> str:
-        if not IDENTIFIER.match(value):
+        if not IDENTIFIER.fullmatch(value):
             raise ValueError("must be 1 to 64 letters, digits, '_', '.' or '-'")
         return value
 

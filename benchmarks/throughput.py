@@ -14,7 +14,9 @@ from benchmarks.random_gguf import write_random_gguf
 from benchmarks.requester import Requester
 from benchmarks.stand import BUILD, DEVICE, stand
 
-ROUNDS = 7
+ROUNDS = 9
+REST_S = 1.0
+"""Between two measurements: an engine's threads spin for a while before they sleep."""
 TOKENS = 64
 PROMPT = "pump-17 pressure 9.3 bar, limit 8.0 bar. " * 6
 THREADS = 2
@@ -37,7 +39,10 @@ def measure() -> list[tuple[str, str, str]]:
             Requester(running.port, "promptd/v1/client/bench/response/t") as requester,
         ):
             for round_number in range(ROUNDS + 1):
-                inside, outside = _in_process(engine), _through_mqtt(requester)
+                inside = _in_process(engine)
+                time.sleep(REST_S)
+                outside = _through_mqtt(requester)
+                time.sleep(REST_S)
                 if round_number:
                     firsts.append((inside[0], outside[0]))
                     rates.append((inside[1], outside[1]))

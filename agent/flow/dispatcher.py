@@ -139,6 +139,8 @@ class Dispatcher(EngineListener):
                 return
             if entry.deadline_s <= now_s():
                 self._endings.fail(entry, Expired())
+            elif entry.attempts >= MAX_ATTEMPTS:  # it took the whole agent down, or the box
+                self._endings.fail(entry, EngineCrashed())
             else:
                 self._start(entry)
 
@@ -155,11 +157,10 @@ class Dispatcher(EngineListener):
         if not self._running:
             self._heard_s = time.monotonic()
         self._running[running.name] = running
-        self.supervisor.send(
-            Generate(
-                running.name, prompt.messages, prompt.text, prompt.max_tokens, prompt.sampling, prompt.stop
-            )
+        frame = Generate(
+            running.name, prompt.messages, prompt.text, prompt.max_tokens, prompt.sampling, prompt.stop
         )
+        self.supervisor.send(frame)
 
     def _hear(self, frame: FromWorker) -> None:
         self._heard_s = time.monotonic()

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import structlog
 
 from agent.flow.ledger import Entry, Ledger
+from agent.flow.meter import Meter, Sample
 from agent.flow.running import Running, wall_clock_s
-from agent.telemetry.meter import Meter, Sample
 from agent.wire import replies
 from agent.wire.errors import PromptError
 from agent.wire.replies import Completion, EngineBadge, Timings, Usage

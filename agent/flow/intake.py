@@ -8,8 +8,8 @@ import structlog
 
 from agent.flow.dispatcher import Dispatcher
 from agent.flow.ledger import Ledger
+from agent.flow.meter import Meter
 from agent.flow.publisher import Publisher
-from agent.telemetry.meter import Meter
 from agent.wire import replies
 from agent.wire.errors import Conflict, InvalidField, PayloadTooLarge, PromptError, UnknownOperation
 from agent.wire.packets import Delivery, Publication, Publish
@@ -88,10 +88,8 @@ class Intake:
 
     def _accept(self, operation: Operation, delivery: Delivery) -> None:
         prompt = self._door.prompt(operation, delivery)
-        if obstacle := self._dispatcher.obstacle():
-            raise obstacle
         digest = hashlib.sha256(operation.encode() + b"\0" + delivery.payload).digest()
-        match self._ledger.accept(prompt, digest):
+        match self._ledger.accept(prompt, digest, self._dispatcher.obstacle()):
             case "new":
                 self._meter.count("accepted")
                 self._announce(prompt)

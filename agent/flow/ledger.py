@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from agent.flow.storage import Storage, now_s
-from agent.wire.errors import QueueFull
+from agent.wire.errors import PromptError, QueueFull
 from agent.wire.packets import Publication
 from agent.wire.prompt import PRIORITIES, Cancel, Prompt
 
@@ -65,16 +65,18 @@ class Ledger:
         self.birth = self._storage.birth
         self.close = self._storage.close
 
-    def accept(self, prompt: Prompt, digest: bytes) -> Reception:
+    def accept(self, prompt: Prompt, digest: bytes, obstacle: PromptError | None = None) -> Reception:
         """Store a prompt durably, or recognise it; an answered one is armed for delivery again.
 
         Raises:
-            QueueFull: as many prompts wait as may wait.
+            PromptError: the prompt is new, and there is an `obstacle`, or no room (QueueFull).
         """
         with self._storage.transaction(durable=True) as db:
             query = "SELECT number, digest, state FROM prompt WHERE key = ?"
             if known := db.execute(query, (prompt.key,)).fetchone():
                 return _recognise(db, known, digest)
+            if obstacle:
+                raise obstacle
             (waiting,) = db.execute("SELECT count(*) FROM prompt WHERE state = 'waiting'").fetchone()
             if waiting >= self._capacity:
                 limit = f"{waiting} prompts wait, as many as queue.capacity allows; try again later"

@@ -124,7 +124,7 @@ class Broker:
                 self._beat()
             reason = paho.error_string(code)
         except OSError as error:
-            reason = str(error)
+            reason = dialing.explain(error)
         was_connected, self.is_connected = was_connected or self.is_connected, False
         if not self._stopping.is_set():
             LOG.warning("broker_link_lost", reason=reason, host=self._settings.host, port=self._settings.port)
@@ -174,9 +174,9 @@ class Broker:
         retained = SEND_RETAINED if self._identity.wants_retained else NO_RETAINED
         for topic in self._identity.subscriptions:
             if self._is_v5:
-                self._client.subscribe(
-                    topic, options=SubscribeOptions(qos=1, retainAsPublished=True, retainHandling=retained)
-                )
+                # Without Retain As Published the broker hides that a live message is retained.
+                options = SubscribeOptions(qos=1, retainAsPublished=True, retainHandling=retained)
+                self._client.subscribe(topic, options=options)
             else:
                 self._client.subscribe(topic, qos=1)
         self.is_connected = True

@@ -83,6 +83,16 @@ def connect(client: paho.Client, settings: BrokerSettings, identity: Identity) -
     )
 
 
+def explain(error: OSError) -> str:
+    """Return why there is no link, and what the operator can do about it."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"the broker's certificate is not trusted ({error.verify_message}); broker.ca_file must name the "
+            f"authority that signed it, and broker.url the host it is made for"
+        )
+    return str(error)
+
+
 def _no_delay(_client: paho.Client, _data: object, link: Any) -> None:  # noqa: ANN401 -- TCP, TLS or WebSocket
     """Switch Nagle's algorithm off: it costs 40 ms a message on a quiet link (paho issue 874)."""
     link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

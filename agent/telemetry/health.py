@@ -11,10 +11,10 @@ import psutil
 from agent import __version__
 from agent.flow.dispatcher import Dispatcher
 from agent.flow.ledger import Ledger
+from agent.flow.meter import Meter
 from agent.hardware.facts import Facts, Gpu, Unknown
 from agent.hardware.probe import probe_gpus
 from agent.settings import Settings
-from agent.telemetry.meter import Meter
 from agent.wire.packets import Publication
 from agent.wire.topics import Topics
 from agent.worker.supervisor import EngineState, Supervisor

@@ -1,13 +1,14 @@
 """The door: a delivery becomes a `Prompt` or `Cancel`, or a named refusal. Nothing else decodes requests."""
 
+import codecs
 import json
 import uuid
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import PydanticCustomError
 
-from agent.settings import IDENTIFIER
 from agent.wire.errors import (
     InvalidField,
     InvalidJson,
@@ -17,15 +18,22 @@ from agent.wire.errors import (
 )
 from agent.wire.packets import Delivery
 from agent.wire.prompt import Cancel, Message, Operation, Priority, Prompt, ReplyTo, Role, Sampling
-from agent.wire.topics import Topics
+from agent.wire.topics import IDENTIFIER, Topics
 
 MAX_TOKENS = 1 << 20
 MAX_MESSAGES = 256
 MAX_STOPS = 16
 
+
+def _with_words(text: str) -> str:
+    if not text.strip():
+        raise PydanticCustomError("blank", "must hold more than white space")
+    return text
+
+
 Identifier = Annotated[str, StringConstraints(pattern=IDENTIFIER.pattern)]
 Stop = Annotated[str, StringConstraints(min_length=1, max_length=256)]
-Text = Annotated[str, StringConstraints(min_length=1)]
+Text = Annotated[str, AfterValidator(_with_words)]
 
 
 class _Request(BaseModel):
@@ -145,7 +153,7 @@ def claimed_id(payload: bytes) -> str | None:
         claimed = json.loads(payload)["id"]
     except (ValueError, LookupError, TypeError, RecursionError):
         return None
-    return claimed if isinstance(claimed, str) and IDENTIFIER.match(claimed) else None
+    return claimed if isinstance(claimed, str) and IDENTIFIER.fullmatch(claimed) else None
 
 
 def _prompt_request(operation: Operation, delivery: Delivery) -> ChatRequest | CompleteRequest:
@@ -154,13 +162,18 @@ def _prompt_request(operation: Operation, delivery: Delivery) -> ChatRequest | C
         raise UnsupportedContentType(
             f"content type {kind!r} is not understood; use application/json or text/plain"
         )
-    if kind == "text/plain" or (not kind and not delivery.payload.lstrip().startswith(b"{")):
+    if kind == "text/plain" or (not kind and not _looks_like_json(delivery.payload)):
         text = _plain_text(delivery.payload)
         message = MessageBody(role="user", content=text)
         return ChatRequest(messages=[message]) if operation == "chat" else CompleteRequest(prompt=text)
     if operation == "chat":
         return _decode(ChatRequest, delivery.payload)
     return _decode(CompleteRequest, delivery.payload)
+
+
+def _looks_like_json(payload: bytes) -> bool:
+    """Tell JSON from plain text; a byte order mark before it is then refused by name, not computed."""
+    return payload.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{")
 
 
 def _messages(request: ChatRequest | CompleteRequest) -> tuple[Message, ...]:
@@ -183,7 +196,9 @@ def _plain_text(payload: bytes) -> str:
 
 def _decode(model: type[AnyRequest], payload: bytes) -> AnyRequest:
     try:
-        return model.model_validate_json(payload)
+        request = model.model_validate_json(payload)
+        json.loads(payload, object_pairs_hook=_refuse_repeated_keys)
+        return request  # noqa: TRY300 -- an `else` would stand behind the long handling of the error
     except ValidationError as error:
         detail = error.errors(include_url=False, include_input=False)[0]
     param = ".".join(str(level) for level in detail["loc"])
@@ -194,3 +209,12 @@ def _decode(model: type[AnyRequest], payload: bytes) -> AnyRequest:
     if detail["type"] == "extra_forbidden":
         raise InvalidField(f"unknown field {param!r}; remove it", param=param)
     raise InvalidField(f"{param}: {detail['msg']}", param=param)
+
+
+def _refuse_repeated_keys(pairs: list[tuple[str, object]]) -> None:
+    """Of two equal keys JSON readers take one or the other: nobody could tell what was asked."""
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise InvalidField(f"field {key!r} stands there twice; send it once", param=key)
+        seen.add(key)

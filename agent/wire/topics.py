@@ -1,8 +1,11 @@
 """Every topic string of the wire contract, version 1, and the rule which Response Topics are answered."""
 
+import re
 from dataclasses import dataclass
 
 VERSION = "v1"
+IDENTIFIER = re.compile(r"^[A-Za-z0-9_.-]{1,64}$")
+"""What names devices, prompts and the levels of the root."""
 OPERATIONS = ("chat", "complete", "cancel")
 
 

@@ -28,7 +28,7 @@ def test_a_unit_is_no_more_exposed_than_promised(name: str, tenths: int) -> None
         "security",
         "--offline=yes",
         f"--threshold={tenths}",
-        UNITS / f"{name}.service",
+        str(UNITS / f"{name}.service"),
     ]
 
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -46,9 +46,7 @@ def test_a_model_that_cannot_be_loaded_falls_to_the_next_with_its_reason(
     ]
 
 
-def test_an_engine_that_runs_on_another_device_than_promised_falls(
-    supervise: Supervise, witness: Witness
-) -> None:
+def test_an_engine_that_cannot_use_the_promised_device_falls(supervise: Supervise, witness: Witness) -> None:
     weights = demo_weights("onnx-cpu-int4")
     supervisor = supervise([candidate("onnx-dml-int4", weights), candidate("echo")])
 

@@ -1,0 +1,58 @@
+"""Real brokers, real agents and real requesters for every room that wants them."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # `rig` is found however pytest was started
+
+from rig.box import Box, box_in
+from rig.certificates import Certificates
+from rig.kinds import Connect, StartBox, StartBroker
+from rig.mosquitto import Mosquitto, mosquitto_in
+from rig.requester import requester_on
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """End what a test has started, the last first."""
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def start_mosquitto(tmp_path: Path, stack: ExitStack) -> StartBroker:
+    """Return a function that starts a broker with lines of its own."""
+    return lambda *lines: stack.enter_context(mosquitto_in(tmp_path, lines))
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path, stack: ExitStack) -> Mosquitto:
+    """Return a broker that lets everybody in."""
+    return stack.enter_context(mosquitto_in(tmp_path))
+
+
+@pytest.fixture
+def connect(stack: ExitStack) -> Connect:
+    """Return a function that connects a requester."""
+    return lambda port, **how: stack.enter_context(requester_on(port, **how))
+
+
+@pytest.fixture
+def start_box(tmp_path: Path, stack: ExitStack, mosquitto: Mosquitto, connect: Connect) -> StartBox:
+    """Return a function that starts a device on the plain broker."""
+
+    def start(**tables: dict[str, Any]) -> Box:
+        return stack.enter_context(box_in(tmp_path, mosquitto.url, connect(mosquitto.port), tables))
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Return a certificate authority with a server, a device, and a stranger."""
+    return Certificates(tmp_path_factory.mktemp("certificates"))

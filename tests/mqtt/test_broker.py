@@ -1,0 +1,172 @@
+"""The connection, with a real mosquitto and a listener that remembers."""
+
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from rig.kinds import Connect, StartBroker
+from rig.mosquitto import Mosquitto
+from rig.requester import Envelope
+
+from agent.host.pulse import spawn
+from agent.mqtt.broker import Broker
+from agent.mqtt.dialing import Identity
+from agent.settings import BrokerSettings
+from agent.wire.packets import Confirmation, Delivery, Publication
+
+PATIENCE_S = 20
+
+
+class Ear:
+    """Hears what the broker says; `takes` is what it answers to each delivery, the last one for ever."""
+
+    def __init__(self) -> None:
+        self.sessions: list[bool] = []
+        self.reasons: list[str] = []
+        self.deliveries: list[Delivery] = []
+        self.codes: list[int] = []
+        self.takes = [True]
+        self._news = threading.Condition()
+
+    def connected(self, *, session_present: bool) -> None:
+        self._note(lambda: self.sessions.append(session_present))
+
+    def disconnected(self, reason: str) -> None:
+        self._note(lambda: self.reasons.append(reason))
+
+    def received(self, delivery: Delivery) -> bool:
+        self._note(lambda: self.deliveries.append(delivery))
+        return self.takes.pop(0) if len(self.takes) > 1 else self.takes[0]
+
+    def confirmed(self, confirmation: Confirmation) -> None:
+        self._note(lambda: self.codes.append(confirmation.reason_code))
+
+    def wait_for(self, is_so: Callable[[], bool]) -> None:
+        with self._news:
+            assert self._news.wait_for(is_so, PATIENCE_S), vars(self)
+
+    def _note(self, change: Callable[[], None]) -> None:
+        with self._news:
+            change()
+            self._news.notify_all()
+
+
+@pytest.fixture
+def ear() -> Ear:
+    return Ear()
+
+
+@pytest.fixture
+def join(stack: ExitStack, ear: Ear) -> Callable[..., Broker]:
+    """Return a function that keeps a connection until the test ends."""
+
+    def connect(port: int, protocol: str = "5") -> Broker:
+        settings = BrokerSettings.model_validate({"url": f"mqtt://127.0.0.1:{port}", "protocol": protocol})
+        broker = Broker(settings, Identity("device", ("promptd/in",)), ear)
+        deaths: list[BaseException] = []
+        thread = spawn("network", broker.run, lambda _, error: deaths.append(error))
+
+        def leave() -> None:
+            broker.stop()
+            thread.join(PATIENCE_S)
+            assert (deaths, thread.is_alive()) == ([], False)
+
+        stack.callback(leave)
+        ear.wait_for(lambda: bool(ear.sessions or ear.reasons))
+        return broker
+
+    return connect
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_publication_is_confirmed_and_arrives(
+    mosquitto: Mosquitto, connect: Connect, join: Callable[..., Broker], ear: Ear, protocol: str
+) -> None:
+    requester = connect(mosquitto.port)
+    broker = join(mosquitto.port, protocol)
+
+    broker.publish(Publication("promptd/out", b"{}"))
+
+    ear.wait_for(lambda: ear.codes == [0])
+    assert requester.wait_for(lambda reply: reply.topic == "promptd/out").payload == b"{}"
+
+
+def test_a_message_arrives_with_its_properties(
+    mosquitto: Mosquitto, connect: Connect, join: Callable[..., Broker], ear: Ear
+) -> None:
+    join(mosquitto.port)
+    envelope = Envelope("promptd/answer", b"\x00\xff", 60, "text/plain")
+
+    connect(mosquitto.port).publish("promptd/in", b"hello", envelope)
+
+    ear.wait_for(lambda: len(ear.deliveries) == 1)
+    assert ear.deliveries == [
+        Delivery(
+            "promptd/in",
+            b"hello",
+            content_type="text/plain",
+            response_topic="promptd/answer",
+            correlation=b"\x00\xff",
+            expiry_s=60,
+        )
+    ]
+
+
+def test_a_live_message_that_is_retained_is_seen_as_retained(
+    mosquitto: Mosquitto, connect: Connect, join: Callable[..., Broker], ear: Ear
+) -> None:
+    join(mosquitto.port)
+
+    connect(mosquitto.port).publish("promptd/in", b"hello", retain=True)
+
+    ear.wait_for(lambda: len(ear.deliveries) == 1)
+    assert ear.deliveries[0].retain
+
+
+def test_a_message_that_was_not_taken_comes_again(
+    mosquitto: Mosquitto, connect: Connect, join: Callable[..., Broker], ear: Ear
+) -> None:
+    ear.takes = [False, True]
+    join(mosquitto.port)
+
+    connect(mosquitto.port).publish("promptd/in", b"hello")
+
+    ear.wait_for(lambda: len(ear.deliveries) == 2)
+    assert ear.sessions == [False, True]
+
+
+def test_what_is_published_without_a_link_is_sent_when_there_is_one(
+    mosquitto: Mosquitto, connect: Connect, join: Callable[..., Broker], ear: Ear
+) -> None:
+    requester = connect(mosquitto.port)
+    broker = join(mosquitto.port)
+    mosquitto.stop()
+    ear.wait_for(lambda: bool(ear.reasons))
+
+    broker.publish(Publication("promptd/out", b"{}"))
+
+    mosquitto.start()
+    assert requester.wait_for(lambda reply: reply.topic == "promptd/out").payload == b"{}"
+
+
+def test_a_publication_the_acl_forbids_is_not_accepted(
+    start_mosquitto: StartBroker, tmp_path: Path, join: Callable[..., Broker], ear: Ear
+) -> None:
+    acl = tmp_path / "acl"
+    acl.write_text("topic read promptd/in\n")
+    broker = join(start_mosquitto("allow_anonymous true", f"acl_file {acl}").port)
+
+    broker.publish(Publication("promptd/out", b"{}"))
+
+    ear.wait_for(lambda: ear.codes == [0x87])
+    assert not Confirmation(1, ear.codes[0]).is_accepted
+
+
+def test_a_broker_that_is_not_there_is_reported(join: Callable[..., Broker], ear: Ear) -> None:
+    join(1)
+
+    (reason,) = ear.reasons[:1]
+
+    assert "refused" in reason

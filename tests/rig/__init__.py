@@ -1,0 +1,1 @@
+"""What the tests start for real: brokers, agents, requesters and certificates."""
