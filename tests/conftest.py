@@ -1,15 +1,11 @@
 """Real brokers, real agents and real requesters for every room that wants them."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))  # `rig` is found however pytest was started
-
 from rig.box import Box, box_in
 from rig.certificates import Certificates
 from rig.kinds import Connect, StartBox, StartBroker

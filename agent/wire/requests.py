@@ -4,11 +4,8 @@ import codecs
 import json
 import uuid
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
-from pydantic_core import PydanticCustomError
-
+from agent.wire.bodies import CancelBody, ChatBody, CompleteBody, MessageBody, decode, text_fault
 from agent.wire.errors import (
     InvalidField,
     InvalidJson,
@@ -17,80 +14,8 @@ from agent.wire.errors import (
     UnsupportedSchema,
 )
 from agent.wire.packets import Delivery
-from agent.wire.prompt import Cancel, Message, Operation, Priority, Prompt, ReplyTo, Role, Sampling
+from agent.wire.prompt import Cancel, Message, Operation, Prompt, ReplyTo, Sampling
 from agent.wire.topics import IDENTIFIER, Topics
-
-MAX_TOKENS = 1 << 20
-MAX_MESSAGES = 256
-MAX_STOPS = 16
-
-
-def _with_words(text: str) -> str:
-    if not text.strip():
-        raise PydanticCustomError("blank", "must hold more than white space")
-    return text
-
-
-Identifier = Annotated[str, StringConstraints(pattern=IDENTIFIER.pattern)]
-Stop = Annotated[str, StringConstraints(min_length=1, max_length=256)]
-Text = Annotated[str, AfterValidator(_with_words)]
-
-
-class _Request(BaseModel):
-    """Strict: `"10"` is no number and `true` is no number; unknown fields are refused by name."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class MessageBody(_Request):
-    """One turn of a chat."""
-
-    role: Role
-    content: Text
-
-
-class ResponseFormat(_Request):
-    """OpenAI's `response_format`; only free text can be promised so far."""
-
-    type: str
-    json_schema: dict[str, Any] | None = None
-
-
-class _PromptRequest(_Request):
-    id: Identifier | None = None
-    model: str | None = None
-    max_tokens: int | None = Field(default=None, ge=1, le=MAX_TOKENS)
-    temperature: float = Field(default=0.0, ge=0, le=10)
-    top_p: float = Field(default=1.0, gt=0, le=1)
-    top_k: int = Field(default=0, ge=0, le=MAX_TOKENS)
-    seed: int | None = Field(default=None, ge=0, lt=1 << 63)
-    stop: Stop | Annotated[list[Stop], Field(max_length=MAX_STOPS)] = Field(default_factory=list)
-    stream: bool = False
-    response_format: ResponseFormat | None = None
-    timeout_s: float | None = Field(default=None, gt=0, le=604_800)
-    priority: Priority = "normal"
-    progress: bool = False
-
-
-class ChatRequest(_PromptRequest):
-    """Payload of `request/chat`."""
-
-    messages: list[MessageBody] = Field(min_length=1, max_length=MAX_MESSAGES)
-
-
-class CompleteRequest(_PromptRequest):
-    """Payload of `request/complete`."""
-
-    prompt: Text
-
-
-class CancelRequest(_Request):
-    """Payload of `request/cancel`; empty when Response Topic and Correlation Data name the prompt."""
-
-    id: Identifier | None = None
-
-
-AnyRequest = TypeVar("AnyRequest", bound=_Request)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +48,7 @@ class Door:
                 delivery.response_topic or self.topics.response(prompt_id), delivery.correlation
             ),
             messages=_messages(request),
-            text=request.prompt if isinstance(request, CompleteRequest) else "",
+            text=request.prompt if isinstance(request, CompleteBody) else "",
             max_tokens=request.max_tokens,
             sampling=Sampling(request.temperature, request.top_p, request.top_k, request.seed),
             stop=(request.stop,) if isinstance(request.stop, str) else tuple(request.stop),
@@ -139,7 +64,7 @@ class Door:
         Raises:
             PromptError: the payload is refused, or names no prompt.
         """
-        request = _decode(CancelRequest, delivery.payload) if delivery.payload.strip() else CancelRequest()
+        request = decode(CancelBody, delivery.payload) if delivery.payload.strip() else CancelBody()
         if request.id is None and not (delivery.response_topic and delivery.correlation):
             raise InvalidField(
                 "name the prompt by id, or by its Response Topic and Correlation Data", param="id"
@@ -156,7 +81,7 @@ def claimed_id(payload: bytes) -> str | None:
     return claimed if isinstance(claimed, str) and IDENTIFIER.fullmatch(claimed) else None
 
 
-def _prompt_request(operation: Operation, delivery: Delivery) -> ChatRequest | CompleteRequest:
+def _prompt_request(operation: Operation, delivery: Delivery) -> ChatBody | CompleteBody:
     kind = (delivery.content_type or "").split(";")[0].strip().lower()
     if kind not in ("", "text/plain", "application/json"):
         raise UnsupportedContentType(
@@ -165,10 +90,10 @@ def _prompt_request(operation: Operation, delivery: Delivery) -> ChatRequest | C
     if kind == "text/plain" or (not kind and not _looks_like_json(delivery.payload)):
         text = _plain_text(delivery.payload)
         message = MessageBody(role="user", content=text)
-        return ChatRequest(messages=[message]) if operation == "chat" else CompleteRequest(prompt=text)
+        return ChatBody(messages=[message]) if operation == "chat" else CompleteBody(prompt=text)
     if operation == "chat":
-        return _decode(ChatRequest, delivery.payload)
-    return _decode(CompleteRequest, delivery.payload)
+        return decode(ChatBody, delivery.payload)
+    return decode(CompleteBody, delivery.payload)
 
 
 def _looks_like_json(payload: bytes) -> bool:
@@ -176,8 +101,8 @@ def _looks_like_json(payload: bytes) -> bool:
     return payload.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{")
 
 
-def _messages(request: ChatRequest | CompleteRequest) -> tuple[Message, ...]:
-    if isinstance(request, CompleteRequest):
+def _messages(request: ChatBody | CompleteBody) -> tuple[Message, ...]:
+    if isinstance(request, CompleteBody):
         return ()
     return tuple(Message(body.role, body.content) for body in request.messages)
 
@@ -189,32 +114,6 @@ def _plain_text(payload: bytes) -> str:
         raise InvalidJson(
             f"the prompt is not UTF-8 text: byte {error.start} is {payload[error.start]:#04x}"
         ) from error
-    if not text.strip() or "\0" in text:
-        raise InvalidField("the prompt is empty or holds a NUL character; send some text", param="payload")
+    if fault := text_fault(text):
+        raise InvalidField(f"the prompt {fault}", param="payload")
     return text
-
-
-def _decode(model: type[AnyRequest], payload: bytes) -> AnyRequest:
-    try:
-        request = model.model_validate_json(payload)
-        json.loads(payload, object_pairs_hook=_refuse_repeated_keys)
-        return request  # noqa: TRY300 -- an `else` would stand behind the long handling of the error
-    except ValidationError as error:
-        detail = error.errors(include_url=False, include_input=False)[0]
-    param = ".".join(str(level) for level in detail["loc"])
-    if detail["type"] == "json_invalid":
-        raise InvalidJson(f"the payload is not valid JSON: {detail['ctx']['error']}")
-    if not param:
-        raise InvalidJson("the payload must be a JSON object")
-    if detail["type"] == "extra_forbidden":
-        raise InvalidField(f"unknown field {param!r}; remove it", param=param)
-    raise InvalidField(f"{param}: {detail['msg']}", param=param)
-
-
-def _refuse_repeated_keys(pairs: list[tuple[str, object]]) -> None:
-    """Of two equal keys JSON readers take one or the other: nobody could tell what was asked."""
-    seen: set[str] = set()
-    for key, _ in pairs:
-        if key in seen:
-            raise InvalidField(f"field {key!r} stands there twice; send it once", param=key)
-        seen.add(key)

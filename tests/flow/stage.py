@@ -13,7 +13,7 @@ from agent.flow.meter import Meter
 from agent.host.pulse import spawn
 from agent.wire.packets import Publication
 from agent.wire.replies import EngineBadge
-from agent.worker.frames import Finished, FrameError, Generate, Progress, Refused, ToWorker
+from agent.worker.frames import Finished, Generate, Progress, Refused, ToWorker
 from agent.worker.supervisor import EngineState, Supervisor
 
 PATIENCE_S = 10
@@ -37,7 +37,8 @@ class Stage:
 
     def send(self, frame: ToWorker) -> None:
         if isinstance(frame, Generate) and frame.messages[0].content == self.too_large:
-            raise FrameError("too large")
+            self.dispatcher.engine_frame(Refused(frame.id, "payload_too_large", "too large"))
+            return
         self.frames.append(frame)
 
     def stop(self) -> None:

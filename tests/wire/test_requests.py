@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agent.wire.errors import PromptError
+from agent.wire.errors import InvalidField, PromptError
 from agent.wire.packets import Delivery
 from agent.wire.prompt import Message, Operation, Prompt
 from agent.wire.requests import Door, claimed_id
@@ -207,3 +207,19 @@ def test_an_id_that_could_not_stand_in_a_topic_is_not_claimed(payload: bytes) ->
     claimed = claimed_id(payload)
 
     assert claimed is None
+
+
+@pytest.mark.parametrize(
+    ("payload", "param"),
+    [
+        (b'{"messages": [{"role": "user", "content": "a\\u0000b"}]}', "messages.0.content"),
+        (b"a\0b", "payload"),
+    ],
+)
+def test_a_nul_character_is_refused_however_it_comes(payload: bytes, param: str) -> None:
+    delivery = Delivery(f"{TOPICS.prefix}/request/chat", payload)
+
+    with pytest.raises(InvalidField) as refusal:
+        DOOR.prompt("chat", delivery)
+
+    assert refusal.value.param == param
