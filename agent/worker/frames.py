@@ -16,6 +16,8 @@ from agent.wire.prompt import Message, Sampling
 
 MAX_FRAME_BYTES = 1 << 20
 LENGTH = struct.Struct("!I")
+SECRET_BYTES = 32
+"""What a worker that calls back over TCP sends before its first frame."""
 
 
 class FrameError(Exception):

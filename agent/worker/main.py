@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.host.systemd import Notifier
-from agent.worker.frames import Broken, Channel, FrameError, Load, Loaded, ToWorker
+from agent.worker.frames import SECRET_BYTES, Broken, Channel, FrameError, Load, Loaded, ToWorker
 from agent.worker.generation import Generation
 
 if TYPE_CHECKING:
@@ -30,18 +30,17 @@ MAX_WAITING_FRAMES = 1024
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve one agent: over an inherited socket (`--fd`), or on a path to listen on (`--listen`)."""
+    """Serve one agent: over a socket it left us, or called by us, or on a path to listen on."""
     parser = argparse.ArgumentParser(prog="promptd-engine", description=main.__doc__)
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--fd", type=int, help="an inherited, connected Unix socket")
+    where.add_argument("--call", type=int, help="a loopback port of the agent; the secret is on stdin")
     where.add_argument("--listen", type=Path, help="a path to listen on for one agent")
     options = parser.parse_args(arguments)
-    if options.fd is None:
-        stream = _wait_for_agent(options.listen)
-    else:
-        _die_with_parent()
-        stream = socket.socket(fileno=options.fd)
-    return serve(Channel(stream))
+    if options.listen:
+        return serve(Channel(_wait_for_agent(options.listen)))
+    _die_with_parent()
+    return serve(Channel(_call_agent(options.call) if options.call else socket.socket(fileno=options.fd)))
 
 
 def serve(channel: Channel) -> int:
@@ -85,6 +84,12 @@ def _die_with_parent() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the agent's to handle
+
+
+def _call_agent(port: int) -> socket.socket:
+    stream = socket.create_connection(("127.0.0.1", port))
+    stream.sendall(sys.stdin.buffer.read(SECRET_BYTES))
+    return stream
 
 
 def _wait_for_agent(path: Path) -> socket.socket:

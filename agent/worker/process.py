@@ -1,24 +1,30 @@
 """One engine worker as the agent sees it: a channel, and a death with a cause."""
 
+import hmac
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 import tenacity
 
-from agent.worker.frames import Channel
+from agent.worker.frames import SECRET_BYTES, Channel
 
 LOG = structlog.get_logger("promptd.worker")
 
 STDERR_LINES = 40
 GRACE_S, LAST_WORDS_S = 2.0, 0.2
+CALL_TIMEOUT_S = 30.0
+KILLED = -9
+"""Exit code of a child that SIGKILL ended; Windows has no such signal."""
 CONNECT_TIMEOUT_S, CONNECT_PAUSE_S = 5.0, 0.1
 
 
@@ -69,7 +75,7 @@ class Worker:
 
     def _classify(self, code: int) -> Death:
         words = " / ".join(self._last_words) or "no last words"
-        if code == -signal.SIGKILL and not self._was_killed:
+        if code == KILLED and not self._was_killed:
             return Death(f"killed by SIGKILL, most likely out of memory ({words})", is_out_of_memory=True)
         cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return Death(f"{cause} ({words})")
@@ -85,18 +91,50 @@ class Worker:
 
 
 def spawn() -> Worker:
-    """Start a worker as a child of this process."""
+    """Start a worker as a child of this process.
+
+    Raises:
+        OSError: the child does not call back.
+    """
+    if not hasattr(socket, "AF_UNIX"):  # Python on Windows has no Unix sockets
+        return spawn_over_loopback()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     with theirs:
-        child = subprocess.Popen(  # noqa: S603 -- our own interpreter and module
-            [sys.executable, "-m", "agent.worker.main", "--fd", str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env={**os.environ, "ORT_DISABLE_TELEMETRY": "1"},
-        )
+        child = _child(["--fd", str(theirs.fileno())], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
     return Worker(ours, child)
+
+
+def spawn_over_loopback() -> Worker:
+    """Start a worker that calls back over TCP; it proves itself with a secret from its standard input.
+
+    Raises:
+        OSError: the child does not call back, or somebody else does.
+    """
+    secret = secrets.token_bytes(SECRET_BYTES)
+    with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
+        child = _child(["--call", str(listener.getsockname()[1])], stdin=subprocess.PIPE)
+        if child.stdin:
+            with child.stdin as stdin:
+                stdin.write(secret)
+        listener.settimeout(CALL_TIMEOUT_S)
+        stream, _ = listener.accept()
+    stream.settimeout(CALL_TIMEOUT_S)
+    if not hmac.compare_digest(stream.recv(SECRET_BYTES, socket.MSG_WAITALL), secret):
+        child.kill()
+        stream.close()
+        raise OSError("somebody else called back instead of the worker")
+    return Worker(stream, child)
+
+
+def _child(arguments: list[str], *, stdin: int, pass_fds: Sequence[int] = ()) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(  # noqa: S603 -- our own interpreter and module
+        [sys.executable, "-m", "agent.worker.main", *arguments],
+        pass_fds=pass_fds,
+        stdin=stdin,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "ORT_DISABLE_TELEMETRY": "1"},
+    )
 
 
 def connect(path: Path) -> Worker:

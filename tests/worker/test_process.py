@@ -10,7 +10,7 @@ import pytest
 from agent.engines.options import EngineOptions
 from agent.wire.replies import EngineBadge
 from agent.worker.frames import Cancel, Finished, Progress, Refused
-from agent.worker.process import Worker, connect
+from agent.worker.process import Worker, connect, spawn_over_loopback
 from agent.worker.start import Candidate, start
 from worker.watching import asking, candidate
 
@@ -109,3 +109,13 @@ def test_a_worker_on_its_own_serves_one_agent_and_ends(tmp_path: Path) -> None:
         worker.bury()
 
         assert (text, unit.wait(10)) == ("hello", 0)
+
+
+def test_a_worker_that_calls_back_over_loopback_answers_as_any_other() -> None:
+    worker = spawn_over_loopback()
+    start(candidate("echo"), lambda: worker)
+
+    worker.channel.send(asking("a", "as on Windows"))
+
+    assert answer(worker, "a")[0] == "as on Windows"
+    worker.bury()
