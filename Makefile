@@ -35,8 +35,9 @@ format: install ## format and mend what can be mended
 bench: install ## the figures of docs/benchmarks.md, as ratios measured in one run
 	@$(BIN)/python -m benchmarks
 
-wheelhouse: install ## one portable wheel of llama-cpp-python for a whole fleet of this architecture
+wheelhouse: install ## portable wheels for a whole fleet of this architecture: no box compiles anything
 	@mkdir -p dist/wheelhouse
+	@$(BIN)/pip wheel -q --no-deps -w dist/wheelhouse .
 	CMAKE_ARGS="-DLLAVA_BUILD=OFF -DGGML_NATIVE=OFF -DGGML_BACKEND_DL=ON -DGGML_CPU_ALL_VARIANTS=ON" \
 		$(BIN)/pip wheel --no-deps --no-cache-dir -w dist/wheelhouse llama-cpp-python==$(LLAMA)
 
