@@ -3,6 +3,7 @@
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
+export PATH := $(PATH):/usr/sbin:/sbin
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 LLAMA := $(shell sed -n 's/^llama-cpp-python==\([^ ;]*\).*/\1/p' constraints.txt)
@@ -20,7 +21,7 @@ help: ## show this list
 demo: install ## the main job: a broker, the agent, the embedded model, real prompts
 	@$(BIN)/promptd demo $(DEMO)
 
-test: install ## every test, with real engines, a real broker and real TLS
+test: install ## every test but those that need a GPU: real engines, a real broker, real TLS
 	@$(BIN)/pytest $(TESTS)
 
 check: install ## format, lint and types, as CI runs them
@@ -44,7 +45,7 @@ wheelhouse: install ## portable wheels for a whole fleet of this architecture: n
 install: $(INSTALLED) ## only install
 
 $(INSTALLED): constraints.txt pyproject.toml $(WHEEL)
-	@echo "installing the packages of constraints.txt"
+	@echo "installing the packages of constraints.txt: half a minute"
 	@awk '/^[a-z0-9]/ { skip = /^llama-cpp-python==/ } !skip' constraints.txt > .cache/packages.txt
 	@$(BIN)/pip install -q --require-hashes -r .cache/packages.txt
 	@$(BIN)/pip install -q --no-deps --force-reinstall .cache/wheels/llama_cpp_python-$(LLAMA)-*.whl
@@ -66,9 +67,10 @@ $(WHEEL): | .venv/bin/pip
 	$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || missing=yes; \
 	if [ -n "$${missing:-}" ]; then \
 		echo "installing Debian packages: $(PACKAGES)"; \
-		as_root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+		as_root=$$([ "$$(id -u)" = 0 ] || command -v sudo || echo missing); \
+		[ "$$as_root" != missing ] || { echo "ask root to install: $(PACKAGES)"; exit 1; }; \
 		$$as_root apt-get update -qq; \
-		DEBIAN_FRONTEND=noninteractive $$as_root apt-get install -y -qq $(PACKAGES) > /dev/null; \
+		DEBIAN_FRONTEND=noninteractive $$as_root apt-get install -y -qq $(PACKAGES) > /dev/null 2>&1; \
 	fi
 	@$(PYTHON) -m venv .venv
 

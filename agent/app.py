@@ -151,6 +151,7 @@ class Agent:
                 fed_s = self._feed_watchdog()
             if time.monotonic() - pruned_s >= PRUNE_S:
                 self._ledger.prune()
+                self._ledger.retry_parked()
                 pruned_s = time.monotonic()
 
     def _feed_watchdog(self) -> float:
@@ -190,12 +191,11 @@ class Agent:
         self._wake.set()
 
     def _died(self, name: str, error: BaseException) -> None:
+        self._end(error.exit_code if isinstance(error, AgentError) else EXIT_INTERNAL)
         if isinstance(error, AgentError):
             LOG.error("agent_cannot_go_on", thread=name, reason=str(error))
-            self._end(error.exit_code)
         else:
             LOG.error("thread_died", thread=name, exc_info=error)
-            self._end(EXIT_INTERNAL)
 
     def _ask_for_reload(self) -> None:
         self._wants_reload = True

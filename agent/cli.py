@@ -8,10 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from agent import __version__
-from agent.settings import LogSettings, load
+from agent.settings import load
 from agent.wire.errors import AgentError
-
-QUIET = LogSettings(format="console", level="error")
 
 app = typer.Typer(
     help="Small language models on edge boxes, reachable over MQTT.",
@@ -71,22 +69,17 @@ def ask(
     Example: promptd ask "Extract JSON: 12:04:11 WARN pump-17 pressure=9.3bar" --device box-17
     """
     from agent.client import Client
-    from agent.host import logs
 
     settings = load(config)
-    logs.configure(QUIET)
     prompt = sys.stdin.read() if question == "-" else question
     body: dict[str, Any] = {
         "messages": [{"role": "user", "content": prompt}],
         "stream": stream and not as_json,
     }
-    body |= {"max_tokens": max_tokens} if max_tokens else {}
+    body |= {} if max_tokens is None else {"max_tokens": max_tokens}
     with Client(settings.broker, device or settings.device_id) as client:
-        answer = client.ask(body, timeout_s, on_text=_print_now)
-    if as_json:
-        typer.echo(json.dumps(answer))
-    else:
-        typer.echo("" if body["stream"] else answer["choices"][0]["message"]["content"])
+        answer = client.ask(body, timeout_s, on_text=_say_nothing if as_json else _print_now)
+    typer.echo(json.dumps(answer) if as_json else "")
 
 
 @app.command()
@@ -99,9 +92,7 @@ def demo(
     Example: promptd demo
     """
     from agent import demo as show
-    from agent.host import logs
 
-    logs.configure(QUIET)
     raise typer.Exit(show.run(stays=stay))
 
 
@@ -116,6 +107,10 @@ def version() -> None:
 
 def _print_now(text: str) -> None:
     typer.echo(text, nl=False)
+
+
+def _say_nothing(_text: str) -> None:
+    """Leave it to the JSON at the end."""
 
 
 def _add_models() -> None:

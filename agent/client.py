@@ -13,12 +13,15 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
+import structlog
+
+from agent.host import logs
 from agent.mqtt.broker import Broker
 from agent.mqtt.dialing import Identity
-from agent.settings import BrokerSettings
+from agent.settings import BrokerSettings, LogSettings
 from agent.wire.errors import AgentError
 from agent.wire.packets import Confirmation, Delivery, Publication
-from agent.wire.topics import VERSION, Topics
+from agent.wire.topics import IDENTIFIER, VERSION, Topics
 
 REPEAT_S = 10.0
 CONNECT_TIMEOUT_S = 10.0
@@ -35,6 +38,10 @@ class Client:
     """A requester of one device, with its own response topic; use it as a context manager."""
 
     def __init__(self, settings: BrokerSettings, device: str) -> None:
+        if not IDENTIFIER.fullmatch(device):
+            raise AskError(f"{device!r} is no device id: use letters, digits, '_', '.' and '-'")
+        if not structlog.is_configured():  # a library does not write to its user's terminal
+            logs.configure(LogSettings(format="console", level="error"))
         name = f"promptd-ask-{uuid.uuid4().hex[:12]}"
         self._settings = settings
         self._device = device
@@ -72,7 +79,7 @@ class Client:
     ) -> dict[str, Any]:
         """Send a `chat` request and return the body of its `completed` answer.
 
-        `on_text` hears each piece of a streamed answer once and in order.
+        `on_text` hears the text of the answer once and in order, in pieces if it is streamed.
 
         Raises:
             AskError: the device refused, or did not answer within `timeout_s`.
@@ -184,8 +191,6 @@ class _Answer:
 
     def _complete(self, whole: str) -> None:
         """Say what no chunk has brought: chunks travel at QoS 0 and may be lost, the answer is not."""
-        if not self._next_sequence:
-            return
         if not whole.startswith(self._text):
             self._say("\n")
             self._text = ""

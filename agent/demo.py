@@ -20,6 +20,13 @@ PROMPTS = (
     "Grade alarm: pump-17 pressure 9.3 bar, warning above 8.0, critical above 10.5",
     "hello",
 )
+REPORT = {
+    "engine": ("requested", "effective", "device", "library", "slots", "last_token_age_s"),
+    "queue": ("waiting", "running", "unsent", "oldest_age_s"),
+    "requests": ("accepted", "completed", "duplicates"),
+    "speed": ("first_token_ms", "decode_tokens_per_s"),
+    "host": ("cpu_percent", "temperature_c"),
+}
 READY_TIMEOUT_S = 60.0
 
 
@@ -38,7 +45,7 @@ def run(*, stays: bool) -> int:
             typer.echo(f"agent     process {agent.pid}, device {DEVICE}, embedded model")
             _show(BrokerSettings(url=f"mqtt://127.0.0.1:{port}"))
             if stays:
-                _invite(config, port)
+                _invite(port)
                 signal.pause()
     return 0
 
@@ -63,8 +70,8 @@ def _show(settings: BrokerSettings) -> None:
         wanted = len(PROMPTS)
         health = client.wait_for("health", lambda h: h["requests"]["completed"] >= wanted, READY_TIMEOUT_S)
     typer.secho("\nWhat the device says of itself (its health topic):", bold=True)
-    for part in ("engine", "queue", "requests", "speed", "host"):
-        typer.echo(f"  {part:9}" + ", ".join(f"{key} {_plain(value)}" for key, value in health[part].items()))
+    for part, keys in REPORT.items():
+        typer.echo(f"  {part:9}" + ", ".join(f"{key} {_plain(health[part][key])}" for key in keys))
 
 
 def _figures(answer: dict[str, Any]) -> str:
@@ -79,8 +86,9 @@ def _plain(value: object) -> str:
     return "-" if value is None or value in ("", []) else str(value)
 
 
-def _invite(config: Path, port: int) -> None:
+def _invite(port: int) -> None:
     typer.secho("\nThe demo goes on until you press Ctrl-C. In another terminal:", bold=True)
-    program = Path(sys.argv[0]).resolve()
-    typer.echo(f'  {program} ask --config {config} "Extract JSON: 08:15:02 ERROR fan-3 speed=210rpm"')
-    typer.echo(f"  mosquitto_sub -p {port} -t 'promptd/#' -v")
+    typer.echo(f"  export PATH={Path(sys.executable).parent}:$PATH")
+    typer.echo(f"  export PROMPTD_BROKER__URL=mqtt://127.0.0.1:{port} PROMPTD_DEVICE_ID={DEVICE}")
+    typer.echo('  promptd ask "Extract JSON: 08:15:02 ERROR fan-3 speed=210rpm"')
+    typer.echo(f"  mosquitto_sub -h 127.0.0.1 -p {port} -t 'promptd/#' -v")

@@ -11,11 +11,12 @@ from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from agent.wire.errors import ConfigError
 from agent.wire.topics import IDENTIFIER
 
+PREFIX = "PROMPTD_"
 DEFAULT_FILE = Path("/etc/promptd/promptd.toml")
 PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 
@@ -64,6 +65,12 @@ class BrokerSettings(_Section):
             raise ValueError(f"must look like mqtts://broker.example:8883, not {value!r}")
         if parts.username or parts.password:
             raise ValueError("must not hold a user or password; use broker.username and broker.password_file")
+        try:
+            is_port = parts.port != 0
+        except ValueError:
+            is_port = False
+        if not is_port:
+            raise ValueError(f"must name a port from 1 to 65535, if any, not {value!r}")
         return value
 
     @field_validator("root")
@@ -100,8 +107,8 @@ class BrokerSettings(_Section):
             return None
         try:
             return self.password_file.read_text(encoding="utf-8").rstrip("\r\n")
-        except OSError as error:
-            raise ConfigError(f"broker.password_file: {error.strerror}: {self.password_file}") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"broker.password_file cannot be read as text: {error}") from error
 
 
 class QueueSettings(_Section):
@@ -158,7 +165,7 @@ class Settings(BaseSettings):
     """All settings of one agent."""
 
     model_config = SettingsConfigDict(
-        env_prefix="PROMPTD_",
+        env_prefix=PREFIX,
         env_nested_delimiter="__",
         extra="forbid",
         frozen=True,
@@ -201,8 +208,11 @@ def load(file: Path | None = None) -> Settings:
     """
     path = file or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
     table = _read(path) if path else {}
+    _check_variables()
     try:
         return Settings(**table)
+    except SettingsError as error:
+        raise ConfigError(f"a PROMPTD_ variable cannot be understood: {error}; lists are JSON") from error
     except ValidationError as error:
         raise ConfigError("; ".join(_sentence(detail, path) for detail in error.errors())) from error
 
@@ -225,11 +235,23 @@ def _sentence(detail: Any, path: Path | None) -> str:  # noqa: ANN401 -- pydanti
     return f"{name}{where}: {detail['msg'].removeprefix('Value error, ')}"
 
 
+def _check_variables() -> None:
+    """Refuse a variable with a misspelt first level, which would otherwise be ignored in silence."""
+    for variable in os.environ:
+        if variable.upper().startswith(PREFIX):
+            name = variable[len(PREFIX) :].split("__")[0].lower()
+            if name not in Settings.model_fields:
+                near = difflib.get_close_matches(name, Settings.model_fields, n=1, cutoff=0.5)
+                hint = f"; did you mean {PREFIX}{near[0].upper()}?" if near else ""
+                raise ConfigError(f"unknown variable {variable}{hint}")
+
+
 def _known_keys() -> list[str]:
     keys: list[str] = []
     for name, field in Settings.model_fields.items():
         section = field.annotation
         if isinstance(section, type) and issubclass(section, BaseModel):
+            keys += [name]
             keys += [f"{name}.{key}" for key in section.model_fields]
         else:
             keys.append(name)

@@ -82,7 +82,8 @@ def test_mosquitto_rr_gets_the_answer_on_its_own_response_topic(type_in: TypeIn)
 
 def test_mosquitto_sub_hears_the_answer_to_what_mosquitto_pub_asks(type_in: TypeIn) -> None:
     subscribe = line(
-        "Ask from any MQTT client", "mosquitto_sub -p PORT -t 'promptd/v1/device/demo-box/response/#'"
+        "Ask from any MQTT client",
+        "mosquitto_sub -h 127.0.0.1 -p PORT -t 'promptd/v1/device/demo-box/response/#'",
     )
     publish = line("Ask from any MQTT client", "mosquitto_pub")
 
@@ -93,7 +94,9 @@ def test_mosquitto_sub_hears_the_answer_to_what_mosquitto_pub_asks(type_in: Type
 
 
 def test_mosquitto_sub_hears_the_health_of_the_device(type_in: TypeIn) -> None:
-    subscribe = line("Ask from any MQTT client", "mosquitto_sub -p PORT -t promptd/v1/device/demo-box/health")
+    subscribe = line(
+        "Ask from any MQTT client", "mosquitto_sub -h 127.0.0.1 -p PORT -t promptd/v1/device/demo-box/health"
+    )
 
     printed = type_in(subscribe)
 
@@ -105,9 +108,9 @@ def test_the_python_example_of_the_readme_runs(type_in: TypeIn, port: int) -> No
     (program,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     program = program.replace("127.0.0.1:1883", f"127.0.0.1:{port}").replace("box-17", "demo-box")
 
-    printed = type_in(f"python - <<'END'\n{program}\nprint(answer['choices'][0]['message']['content'])\nEND")
+    printed = type_in(f"python - <<'END'\n{program}\nEND")
 
-    assert ANSWER in printed
+    assert printed.startswith(ANSWER)
 
 
 @pytest.mark.parametrize(

@@ -122,3 +122,18 @@ def test_a_password_is_read_from_its_file_without_the_line_end(tmp_path: Path, f
     found = load(file).broker.password()
 
     assert found == " s3cret "
+
+
+def test_a_misspelt_variable_names_the_nearest_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROMPTD_QEUE__CAPACITY", "3")
+
+    with pytest.raises(ConfigError, match="did you mean PROMPTD_QUEUE"):
+        load()
+
+
+@pytest.mark.parametrize("port", ["0", "99999", "abc"])
+def test_a_port_that_cannot_be_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch, port: str) -> None:
+    monkeypatch.setenv("PROMPTD_BROKER__URL", f"mqtt://broker:{port}")
+
+    with pytest.raises(ConfigError, match="1 to 65535"):
+        load()

@@ -83,9 +83,10 @@ def _timings(running: Running, frame: Finished) -> Timings:
         prompt_ms=round(frame.prompt_ms, 1),
         first_token_ms=round(running.queue_ms + frame.prompt_ms, 1),
         decode_ms=round(frame.decode_ms, 1),
-        decode_tokens_per_s=round(_rate(frame.tokens - 1, frame.decode_ms), 1),
+        decode_tokens_per_s=_rate(frame.tokens - 1, frame.decode_ms),
     )
 
 
-def _rate(tokens: int, duration_ms: float) -> float:
-    return max(tokens, 0) / duration_ms * 1000 if duration_ms > 0 else 0.0
+def _rate(tokens: int, duration_ms: float) -> float | None:
+    """Return tokens per second; None where there is nothing to measure, as with an answer of one token."""
+    return round(tokens / duration_ms * 1000, 1) if tokens > 0 and duration_ms > 0 else None

@@ -114,7 +114,7 @@ class Intake:
         topic = delivery.response_topic or self._door.topics.response(prompt_id or "unknown")
         reply_to = ReplyTo(topic, delivery.correlation[:MAX_CORRELATION_BYTES])
         self._meter.failed(error.code)
-        LOG.info("prompt_refused", id=prompt_id, code=error.code, param=error.param)
+        LOG.info("prompt_refused", id=prompt_id, code=error.code)
         self._ledger.refuse(replies.failed(prompt_id, reply_to, error), REFUSAL_LIFETIME_S)
         self._publisher.wake()
 

@@ -154,9 +154,14 @@ class Ledger:
             db.execute("UPDATE answer SET state = 'sent' WHERE number = ?", (number,))
 
     def park(self, number: int) -> None:
-        """Set an answer aside that the broker refuses for good; the next start tries it again."""
+        """Set an answer aside that the broker refuses; a start or `retry_parked` tries it again."""
         with self._storage.transaction(durable=True) as db:
             db.execute("UPDATE answer SET state = 'parked' WHERE number = ?", (number,))
+
+    def retry_parked(self) -> None:
+        """Give answers that were set aside another try: the broker's rules may have changed."""
+        with self._storage.transaction(durable=False) as db:
+            db.execute("UPDATE answer SET state = 'unsent' WHERE state = 'parked'")
 
     def prune(self) -> None:
         """Forget delivered answers that are older, or more, than the contract keeps."""

@@ -16,8 +16,8 @@ class Sample:
     first_token_ms: float
     total_ms: float
     run_ms: float
-    prompt_tokens_per_s: float
-    decode_tokens_per_s: float
+    prompt_tokens_per_s: float | None
+    decode_tokens_per_s: float | None
 
 
 class Meter:
@@ -69,8 +69,8 @@ class Meter:
         }
 
 
-def _quantiles(values: Iterable[float]) -> dict[str, float] | None:
-    ordered = sorted(values)
+def _quantiles(values: Iterable[float | None]) -> dict[str, float] | None:
+    ordered = sorted(value for value in values if value is not None)
     if not ordered:
         return None
     return {f"p{q}": round(ordered[min(len(ordered) - 1, len(ordered) * q // 100)], 1) for q in (50, 95, 99)}

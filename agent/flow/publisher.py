@@ -3,8 +3,9 @@
 import math
 import queue
 import time
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -17,10 +18,16 @@ LOG = structlog.get_logger("promptd.publisher")
 WINDOW = 4
 """Answers in flight: what a crash can make the broker see twice."""
 SHORTEST_EXPIRY_S = 60
+MAX_LOSSES = 5
 PAUSE_S = 5.0
 TICK_S = 1.0
 REFUSED_FOR_GOOD = (0x87, 0x90, 0x99)
 """Not authorized, topic name invalid, payload format invalid (MQTT 5, section 3.4.2.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The link came or went: what was in flight is in flight no more."""
 
 
 class Publisher:
@@ -30,8 +37,10 @@ class Publisher:
         self._ledger = ledger
         self._publish = publish
         self._beat = beat
-        self._events: queue.SimpleQueue[Confirmation | None] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Confirmation | Link | None] = queue.SimpleQueue()
         self._in_flight: dict[int, Letter] = {}
+        self._losses: Counter[int] = Counter()
+        """Letters that were in flight when a link broke, and how often."""
         self._paused_until_s = 0.0
         self._is_open = False
         self._is_stopping = False
@@ -44,8 +53,11 @@ class Publisher:
                 event = self._events.get(timeout=TICK_S)
             except queue.Empty:
                 event = None
-            if event:
-                self._settle(event)
+            match event:
+                case Confirmation():
+                    self._settle(event)
+                case Link():
+                    self._begin_link()
             self._beat()
 
     def wake(self) -> None:
@@ -55,7 +67,7 @@ class Publisher:
     def open(self, *, is_open: bool) -> None:
         """Say whether there is a link."""
         self._is_open = is_open
-        self.wake()
+        self._events.put(Link())
 
     def confirmed(self, confirmation: Confirmation) -> None:
         """Pass on what the broker says; called on the network thread."""
@@ -78,8 +90,9 @@ class Publisher:
         if not self._is_open or time.monotonic() < self._paused_until_s:
             return
         flying = {letter.number for letter in self._in_flight.values()}
+        window = 1 if self._losses else WINDOW
         for letter in self._ledger.letters(WINDOW + len(flying)):
-            if len(self._in_flight) >= WINDOW:
+            if len(self._in_flight) >= window:
                 return
             if letter.number not in flying:
                 self._post(letter)
@@ -95,10 +108,21 @@ class Publisher:
         else:
             self._in_flight[packet_id] = letter
 
+    def _begin_link(self) -> None:
+        """Send anew what a broken link took along; what seems to break it flies alone, then is parked."""
+        self._paused_until_s = 0.0
+        self._losses.update(letter.number for letter in self._in_flight.values())
+        self._in_flight.clear()
+        for number in [number for number, losses in self._losses.items() if losses >= MAX_LOSSES]:
+            LOG.error("answer_breaks_the_link", number=number, hint="is it larger than the broker allows?")
+            self._ledger.park(number)
+            del self._losses[number]
+
     def _settle(self, confirmation: Confirmation) -> None:
         letter = self._in_flight.pop(confirmation.packet_id, None)
         if letter is None:
             return
+        self._losses.pop(letter.number, None)
         code = confirmation.reason_code
         if confirmation.is_accepted:
             self._ledger.delivered(letter.number)

@@ -41,13 +41,15 @@ class Storage:
         self._lock = threading.RLock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600)  # prompts are nobody else's business; SQLite's side files follow
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             for pragma in PRAGMAS:
                 self._db.execute(f"PRAGMA {pragma}")
             self._db.executescript(SCHEMA.read_text(encoding="utf-8"))
+            self.birth = self._begin_life()
         except (OSError, sqlite3.Error) as error:
-            raise ConfigError(f"cannot open the ledger {path}: {error}; check state_dir") from error
-        self.birth = self._begin_life()
+            cure = "check state_dir; if the file is damaged, move it aside: what it held is then lost"
+            raise ConfigError(f"cannot open the ledger {path}: {error}; {cure}") from error
 
     @contextlib.contextmanager
     def transaction(self, *, durable: bool) -> Iterator[sqlite3.Connection]:

@@ -1,5 +1,6 @@
 """How log lines look: one JSON object a line under systemd, readable text on a terminal. Never a prompt."""
 
+import contextlib
 import logging
 import sys
 from typing import Any
@@ -32,9 +33,20 @@ def configure(settings: LogSettings) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[settings.level.upper()]
         ),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: _Lines(),
         cache_logger_on_first_use=False,
     )
+
+
+class _Lines:
+    """Writes lines to standard error; a reader that has gone away must not take the agent with it."""
+
+    def msg(self, line: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(line + "\n")
+            sys.stderr.flush()
+
+    debug = info = warning = error = critical = msg
 
 
 class _Prefix:

@@ -90,8 +90,11 @@ class Broker:
                 self._pause(random.uniform(0, FIRST_WAIT_S))  # noqa: S311 -- jitter is no secret
 
     def publish(self, publication: Publication) -> int | None:
-        """Queue a publication; return its packet id, or None when it was not taken."""
-        if publication.qos == 0 and not self.is_connected:
+        """Queue a publication; return its packet id, or None when there is no link or no room.
+
+        What the link takes along when it breaks is not sent again from here: the ledger remembers it.
+        """
+        if not self.is_connected:
             return None
         info = self._client.publish(
             publication.topic,
@@ -117,6 +120,7 @@ class Broker:
     def _live(self) -> None:
         """Connect and serve until the link ends."""
         was_connected = False
+        self._client = self._build()
         try:
             dialing.connect(self._client, self._settings, self._identity)
             while (code := self._turn()) == MQTTErrorCode.MQTT_ERR_SUCCESS:

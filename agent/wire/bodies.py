@@ -1,6 +1,7 @@
 """The JSON bodies of requests: strict, bounded, and refused by the name of the field that is wrong."""
 
 import json
+import re
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -10,6 +11,8 @@ from agent.wire.errors import InvalidField, InvalidJson
 from agent.wire.prompt import Priority, Role
 from agent.wire.topics import IDENTIFIER
 
+FIELD = re.compile(r"^[A-Za-z0-9_ ]+$")
+"""Levels of a location that stand in the payload; pydantic adds branches of unions, as `list[str]`."""
 MAX_TOKENS = 1 << 20
 MAX_MESSAGES = 256
 MAX_STOPS = 16
@@ -105,7 +108,7 @@ def decode(model: type[AnyBody], payload: bytes) -> AnyBody:
         return request  # noqa: TRY300 -- an `else` would stand behind the long handling of the error
     except ValidationError as error:
         detail = error.errors(include_url=False, include_input=False)[0]
-    param = ".".join(str(level) for level in detail["loc"])
+    param = ".".join(str(level) for level in detail["loc"] if FIELD.match(str(level)))
     if detail["type"] == "json_invalid":
         raise InvalidJson(f"the payload is not valid JSON: {detail['ctx']['error']}")
     if not param:

@@ -44,7 +44,8 @@ class Timings:
     first_token_ms: float
     """From the receipt of the prompt to its first token."""
     decode_ms: float
-    decode_tokens_per_s: float
+    decode_tokens_per_s: float | None
+    """None for an answer of one token."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ import os
 import secrets
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -22,6 +23,7 @@ LOG = structlog.get_logger("promptd.worker")
 
 STDERR_LINES = 40
 GRACE_S, LAST_WORDS_S = 2.0, 0.2
+SEND_TIMEOUT_S = 5
 CALL_TIMEOUT_S = 30.0
 KILLED = -9
 """Exit code of a child that SIGKILL ended; Windows has no such signal."""
@@ -40,6 +42,7 @@ class Worker:
     """A live worker: a child of ours, or a unit of systemd that listens on a socket."""
 
     def __init__(self, stream: socket.socket, child: "subprocess.Popen[bytes] | None" = None) -> None:
+        _limit_sending(stream)
         self.channel = Channel(stream)
         self._stream = stream
         self._child = child
@@ -88,6 +91,12 @@ class Worker:
                 line = raw.decode("utf-8", "replace").rstrip()
                 self._last_words.append(line)
                 LOG.debug("worker_stderr", line=line)
+
+
+def _limit_sending(stream: socket.socket) -> None:
+    """Keep a worker that reads nothing from holding up the thread that speaks to it."""
+    if sys.platform != "win32":
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", SEND_TIMEOUT_S, 0))
 
 
 def spawn() -> Worker:

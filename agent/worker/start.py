@@ -8,7 +8,7 @@ from agent.engines.table import BY_NAME
 from agent.wire.errors import EngineError
 from agent.wire.prompt import Message, Sampling
 from agent.wire.replies import EngineBadge
-from agent.worker.frames import Broken, Finished, FrameError, Generate, Load, Loaded
+from agent.worker.frames import Broken, Finished, FrameError, Generate, Load, Loaded, Refused
 from agent.worker.process import Worker
 
 LOAD_TIMEOUT_S = 300.0
@@ -73,6 +73,6 @@ def _prove(worker: Worker, candidate: Candidate, facts: EngineFacts) -> None:
                 return
             case Finished():
                 raise EngineError("answered a short prompt with nothing")
-            case Broken(reason=reason):
+            case Broken(reason=reason) | Refused(message=reason):
                 raise EngineError(reason)
     raise EngineError(f"died while it answered a short prompt: {worker.bury().reason}")

@@ -99,8 +99,9 @@ class Supervisor:
         if worker:
             try:
                 worker.channel.send(frame)
-            except OSError:
-                LOG.debug("engine_is_gone", frame=frame.kind)
+            except OSError as error:  # gone, or so stuck that it reads nothing: either way its end
+                LOG.debug("engine_does_not_listen", frame=frame.kind, reason=str(error))
+                worker.kill()
             except FrameError as error:
                 if isinstance(frame, Generate):
                     self._listener.engine_frame(Refused(frame.id, "payload_too_large", str(error)))

@@ -176,3 +176,28 @@ def test_an_answer_the_client_library_does_not_take_is_kept(
     settle(99, 0)
 
     assert ledger.depth().unsent == 1
+
+
+def test_an_answer_that_breaks_every_link_is_set_aside_and_the_next_one_goes_out(
+    ledger: Ledger, wire: Wire, publisher: Publisher
+) -> None:
+    _fill(ledger, 1)
+    publisher.open(is_open=True)
+    for links in range(1, rules.MAX_LOSSES + 1):
+        wire.wait_for(links)
+        publisher.open(is_open=True)
+
+    ledger.refuse(answer("next"), 60)
+    publisher.wake()
+
+    assert wire.wait_for(rules.MAX_LOSSES + 1)[-1] == "next"
+    assert ledger.depth().unsent == 1
+
+
+def test_an_answer_that_was_set_aside_is_tried_again_later(ledger: Ledger) -> None:
+    _fill(ledger, 1)
+    ledger.park(1)
+
+    ledger.retry_parked()
+
+    assert ledger.depth().unsent == 1

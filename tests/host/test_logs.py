@@ -60,3 +60,15 @@ def test_a_terminal_gets_text_for_people() -> None:
 
     assert not is_json
     assert "happened" in line
+
+
+def test_a_reader_that_has_gone_away_does_not_end_the_writer() -> None:
+    program = (
+        "import os, sys; r, w = os.pipe(); os.dup2(w, 2); os.close(w); os.close(r);"
+        "import structlog; from agent.host import logs; from agent.settings import LogSettings;"
+        "logs.configure(LogSettings()); structlog.get_logger().info('into the void'); print('alive')"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+    assert done.stdout == "alive\n"
