@@ -14,8 +14,8 @@ from benchmarks.random_gguf import write_random_gguf
 from benchmarks.requester import Requester
 from benchmarks.stand import BUILD, DEVICE, stand
 
-ROUNDS = 9
-REST_S = 1.0
+ROUNDS = 31
+REST_S = 0.5
 """Between two measurements: an engine's threads spin for a while before they sleep."""
 TOKENS = 64
 PROMPT = "pump-17 pressure 9.3 bar, limit 8.0 bar. " * 6
