@@ -15,8 +15,8 @@ Measured by `make bench` in one run on one machine. Differences and ratios are t
 were measured in turn; single absolute times say more about the machine than about promptd.
 
 The two figures of a chat through MQTT are medians of 31 pairs. Single pairs scatter by a tenth on a shared
-machine: requester, broker, agent and two computing threads share two cores, and what the first three need, the
-last two lose. Medians of repeated runs lie within about 0.03 and 2 ms of each other.
+machine: requester, broker, agent and two computing threads share two cores, and what the first three need,
+the last two lose. Medians of repeated runs lie within about 0.03 and 2 ms of each other.
 
 """
 
