@@ -8,7 +8,7 @@ from agent.flow.ledger import Ledger
 from agent.wire.prompt import Cancel, ReplyTo
 from agent.worker.frames import Cancel as CancelFrame
 from agent.worker.process import Death
-from flow.prompts import prompt, take
+from flow.prompts import claimed, prompt, take
 from flow.stage import Stage
 
 CRASH = Death("SIGSEGV")
@@ -191,3 +191,16 @@ def test_what_ran_when_the_agent_stopped_waits_again_unblamed(ledger: Ledger, st
     entry = ledger.next_waiting()
     assert entry is not None
     assert entry.attempts == 0
+
+
+def test_a_prompt_that_has_used_up_its_attempts_in_earlier_lives_is_not_tried_again(
+    ledger: Ledger, stage: Stage
+) -> None:
+    take(ledger, prompt("deadly"))
+    for _ in range(3):
+        ledger.release(claimed(ledger).number, is_blamed=True)
+
+    stage.up(slots=1)
+
+    assert stage.endings(1) == {"deadly": "engine_crashed"}
+    assert stage.frames == []
