@@ -89,7 +89,9 @@ class Dispatcher(EngineListener):
             return None
         ahead = max(0, position + len(self._running) + 1 - self._slots)
         typical_ms = self._endings.typical_run_ms()
-        return 0 if not ahead else None if typical_ms is None else round(ahead * typical_ms / self._slots)
+        if not ahead:
+            return 0
+        return None if typical_ms is None else round(ahead * typical_ms / self._slots)
 
     def engine_up(self, facts: EngineFacts, badge: EngineBadge) -> None:
         """Hear that prompts can be computed."""

@@ -12,11 +12,6 @@ class Notifier:
         if self._address.startswith("@"):
             self._address = "\0" + self._address[1:]
 
-    @property
-    def is_under_systemd(self) -> bool:
-        """Whether somebody listens."""
-        return bool(self._address)
-
     def ready(self, status: str) -> bool:
         """Say that start-up, or a reload, is done."""
         return self._send(f"READY=1\nSTATUS={status}")

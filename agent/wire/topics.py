@@ -6,7 +6,6 @@ from dataclasses import dataclass
 VERSION = "v1"
 IDENTIFIER = re.compile(r"^[A-Za-z0-9_.-]{1,64}$")
 """What names devices, prompts and the levels of the root."""
-OPERATIONS = ("chat", "complete", "cancel")
 
 
 def matches(topic_filter: str, topic: str) -> bool:
