@@ -34,9 +34,10 @@ Hardware judges models by their manifests, and the model commands ask it for its
 
 OWNERS = {
     "paho": ("mqtt/",),
-    "llama_cpp": ("engines/llama_cpp.py",),
+    "llama_cpp": ("engines/llama_",),
     "onnxruntime": ("engines/onnx_cpu.py",),
-    "onnxruntime_genai": ("engines/onnx_genai.py",),
+    "onnxruntime_genai": ("engines/onnx_text.py", "engines/onnx_genai.py"),
+    "llguidance": ("engines/guidance.py", "wire/grammar.py"),
     "numpy": ("engines/",),
     "jinja2": ("engines/chat_template.py",),
     "huggingface_hub": ("models/download.py",),
@@ -45,10 +46,19 @@ OWNERS = {
     "psutil": ("hardware/", "telemetry/"),
     "sqlite3": ("flow/",),
     "typer": ("cli.py", "demo.py", "detect.py", "models/commands.py"),
-    "rich": ("cli.py", "demo.py", "detect.py", "models/commands.py"),
+    "rich": ("calibration_report.py", "cli.py", "demo.py", "detect.py", "models/commands.py"),
 }
 
-NATIVE = ("numpy", "llama_cpp", "onnxruntime", "onnxruntime_genai", "huggingface_hub", "jinja2", "pynvml")
+NATIVE = (
+    "numpy",
+    "llama_cpp",
+    "onnxruntime",
+    "onnxruntime_genai",
+    "llguidance",
+    "huggingface_hub",
+    "jinja2",
+    "pynvml",
+)
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "base", "misc"}
 MAX_MODULE_LINES, MAX_FUNCTION_LINES = 300, 60
 

@@ -3,7 +3,7 @@
 An engine owns weights, tokenizer and KV cache. It knows nothing of prompts, sampling, deadlines or MQTT.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,7 +14,7 @@ from agent.engines.options import EngineFacts
 from agent.wire.prompt import Message
 
 Logits = NDArray[np.float32]
-"""Shape (vocabulary,)."""
+"""Shape (vocabulary,); of a feed: (outputs, vocabulary). Valid until the next step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,10 @@ class Feed:
     tokens: Sequence[int]
     start: int
     """Position of the first of these tokens in the sequence."""
-    wants_logits: bool
-    """Whether the logits after the last token are needed (not so inside a long prompt)."""
+    outputs: int
+    """How many of the last tokens give logits: 0 inside a long prompt, 1 to go on, more to check a draft."""
+    is_alone: bool = False
+    """Whether it needs a forward pass of its own, so that its numbers do not depend on the others."""
 
 
 class Detokenizer(Protocol):
@@ -41,6 +43,46 @@ class Detokenizer(Protocol):
         ...
 
 
+class Shelf(Protocol):
+    """Keeps keys and values of prompt beginnings apart from the slots, in numbered segments."""
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens all segments may hold together."""
+        ...
+
+    @property
+    def segments(self) -> int:
+        """How many segments there may be."""
+        ...
+
+    def keep(self, slot: int, start: int, stop: int) -> int:
+        """Keep positions `start` to `stop` of a slot as a new segment; return its number."""
+        ...
+
+    def restore(self, segment: int, slot: int) -> None:
+        """Give a slot what the segment holds, at the positions it was kept from."""
+        ...
+
+    def split(self, segment: int, at: int) -> int:
+        """Cut a segment before position `at`; return the number of the new, later part."""
+        ...
+
+    def drop(self, segment: int) -> None:
+        """Free a segment; slots it was restored to keep what they have."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lexicon:
+    """What structured output needs to know of a tokenizer."""
+
+    tokens: tuple[bytes, ...]
+    """The bytes of every token; control tokens begin with 0xff, a byte that no UTF-8 text holds."""
+    end_token: int
+    tokenize: Callable[[str], list[int]]
+
+
 class Engine(Protocol):
     """A loaded model. Not thread-safe: one thread owns it."""
 
@@ -52,6 +94,20 @@ class Engine(Protocol):
     @property
     def end_tokens(self) -> frozenset[int]:
         """Tokens that end an answer."""
+        ...
+
+    @property
+    def shelf(self) -> Shelf | None:
+        """Where prompt beginnings are kept; None when this engine cannot share them."""
+        ...
+
+    @property
+    def is_one_pass(self) -> bool:
+        """Whether all feeds of a step are one pass over the weights, however many tokens each has."""
+        ...
+
+    def lexicon(self) -> Lexicon:
+        """Return the tokens as bytes; takes a while for a large vocabulary."""
         ...
 
     def chat_tokens(self, messages: Sequence[Message]) -> list[int]:
@@ -70,16 +126,16 @@ class Engine(Protocol):
         """Return a fresh detokenizer for one answer."""
         ...
 
-    def forward(self, feeds: Sequence[Feed]) -> list[Logits | None]:
-        """Compute all feeds in one step; logits in the order of the feeds, None where none were wanted.
+    def forward(self, feeds: Sequence[Feed]) -> list[Logits]:
+        """Compute all feeds in one step; return the logits of each, (outputs, vocabulary).
 
         Raises:
             EngineError: the runtime failed; the engine must be closed.
         """
         ...
 
-    def forget(self, slot: int) -> None:
-        """Drop the KV cache of a slot."""
+    def truncate(self, slot: int, length: int) -> None:
+        """Drop the keys and values of a slot from position `length` on; 0 empties the slot."""
         ...
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from agent.engines.contract import Feed, Logits
+from agent.engines.contract import Feed, Lexicon, Logits
 from agent.engines.options import EngineFacts, EngineOptions
 from agent.engines.utf8 import Utf8Detokenizer
 from agent.wire.prompt import Message
@@ -17,6 +17,8 @@ class Echo:
     """Answers with the last message, byte by byte, through the same step loop as every engine."""
 
     end_tokens = frozenset({END})
+    is_one_pass = True
+    shelf = None
 
     def __init__(self, options: EngineOptions) -> None:
         self.facts = EngineFacts(
@@ -42,26 +44,32 @@ class Echo:
         """Return a fresh detokenizer."""
         return Utf8Detokenizer(lambda token: bytes([token]))
 
-    def forward(self, feeds: Sequence[Feed]) -> list[Logits | None]:
+    def lexicon(self) -> Lexicon:
+        """Return one token for each byte, and the end."""
+        tokens = (*(bytes([byte]) for byte in range(256)), b"\xff<end>")
+        return Lexicon(tokens, END, self.text_tokens)
+
+    def forward(self, feeds: Sequence[Feed]) -> list[Logits]:
         """Return logits that allow only the next byte of the prompt, then the end."""
         return [self._next(feed) for feed in feeds]
 
-    def _next(self, feed: Feed) -> Logits | None:
+    def _next(self, feed: Feed) -> Logits:
         fed = self._fed.setdefault(feed.slot, [])
         del fed[feed.start :]
         fed.extend(feed.tokens)
-        if not feed.wants_logits:
-            return None
-        prompt_length = self._prompt_length.setdefault(feed.slot, len(fed))
-        answered = len(fed) - prompt_length
-        logits = np.full(VOCABULARY, -1e9, dtype=np.float32)
-        logits[fed[answered] if answered < prompt_length else END] = 0.0
+        logits = np.full((feed.outputs, VOCABULARY), -1e9, dtype=np.float32)
+        if feed.outputs:
+            prompt_length = self._prompt_length.setdefault(feed.slot, len(fed))
+            for row, length in enumerate(range(len(fed) - feed.outputs + 1, len(fed) + 1)):
+                answered = length - prompt_length
+                logits[row, fed[answered] if answered < prompt_length else END] = 0.0
         return logits
 
-    def forget(self, slot: int) -> None:
-        """Forget what was fed to this slot."""
-        self._fed.pop(slot, None)
-        self._prompt_length.pop(slot, None)
+    def truncate(self, slot: int, length: int) -> None:
+        """Forget what was fed to this slot from `length` on."""
+        del self._fed.get(slot, [])[length:]
+        if not length:
+            self._prompt_length.pop(slot, None)
 
     def close(self) -> None:
         """Release nothing."""

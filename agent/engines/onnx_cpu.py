@@ -7,36 +7,35 @@ free position, which its next real token overwrites.
 """
 
 import json
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
 from agent.engines.contract import Feed, Logits
-from agent.engines.onnx_genai import OnnxText
+from agent.engines.onnx_genai import OnnxGenai
+from agent.engines.onnx_rows import Layer, RowShelf, touched
+from agent.engines.onnx_text import OnnxText
 from agent.engines.options import EngineFacts, EngineOptions
 from agent.wire.errors import EngineError
 
-VALUE_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+PROOF_TOLERANCE = 0.05
+"""Of the largest logit; kernels for one row and for several round differently, a wrong graph is far off."""
+VALUE_TYPES: dict[str, type[np.generic]] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 
-@dataclass(frozen=True, slots=True)
-class Cache:
-    """Keys or values of one layer, all slots: (slots, kv_heads, context_length, head_dim)."""
-
-    past: str
-    present: str
-    values: NDArray[np.generic]
+class UnknownGraph(EngineError):
+    """This graph cannot be computed row by row with shared buffers."""
 
 
 class OnnxCpu:
     """An ONNX model as a ragged batch on the CPU."""
+
+    is_one_pass = False
+    """The attention operator takes several tokens of one row only when no other row is in the pass."""
 
     def __init__(self, options: EngineOptions) -> None:
         folder = Path(options.model or "")
@@ -45,10 +44,13 @@ class OnnxCpu:
         self.chat_tokens = self._text.chat_tokens
         self.text_tokens = self._text.text_tokens
         self.detokenizer = self._text.detokenizer
+        self.lexicon = self._text.lexicon
         self._session: ort.InferenceSession | None = _open_session(folder, options.threads)
         self._inputs = {one.name: one for one in self._session.get_inputs()}
-        self._caches = self._allocate(options, _head_dim(folder))
+        self._layers = self._allocate(options, _head_dim(folder))
+        self._views: dict[tuple[int, int], list[ort.OrtValue]] = {}
         self._filled = [0] * options.slots
+        self.shelf = RowShelf(self._layers, options.cache_tokens) if options.cache_tokens else None
         self.facts = EngineFacts(
             device="cpu" if self._session.get_providers() == ["CPUExecutionProvider"] else "unknown",
             library=f"onnxruntime {ort.__version__}",
@@ -56,68 +58,84 @@ class OnnxCpu:
             context_length=options.context_length,
             threads=options.threads,
             vocabulary=int(self._session.get_outputs()[0].shape[-1]),
+            cache_tokens=options.cache_tokens,
         )
 
-    def forward(self, feeds: Sequence[Feed]) -> list[Logits | None]:
-        """Run each prompt chunk alone, then all single tokens as one batch."""
-        logits: dict[int, Logits] = {}
-        decoding = [feed for feed in feeds if feed.start and len(feed.tokens) == 1]
-        for feed in feeds:
-            if feed not in decoding:
-                logits[feed.slot] = self._prefill(feed)
-        if decoding:
-            logits |= self._decode(decoding)
-        return [logits[feed.slot] if feed.wants_logits else None for feed in feeds]
+    def forward(self, feeds: Sequence[Feed]) -> list[Logits]:
+        """Run prompts, drafts and whoever is alone one by one, then all single tokens as one batch."""
+        together = [feed for feed in feeds if len(feed.tokens) == 1 and feed.start and not feed.is_alone]
+        logits = {feed.slot: self._one(feed) for feed in feeds if feed not in together}
+        if together:
+            logits |= self._decode(together)
+        return [logits[feed.slot] for feed in feeds]
 
-    def forget(self, slot: int) -> None:
-        """Mark the slot's row as empty."""
-        self._filled[slot] = 0
+    def prove_rows(self) -> None:
+        """Compute three tokens as one prompt and one after the other, and compare.
+
+        Raises:
+            UnknownGraph: they differ, or the runtime refuses.
+        """
+        tokens, last = [0, 1, 2], self.facts.slots - 1
+        try:
+            (whole,) = self.forward([Feed(0, tokens, 0, outputs=1)])
+            for start, token in enumerate(tokens):
+                (single,) = self.forward([Feed(last, [token], start, outputs=1)])
+        except EngineError as error:
+            raise UnknownGraph(str(error)) from error
+        for slot in (0, last):
+            self.truncate(slot, 0)
+        if not np.allclose(whole, single, rtol=0, atol=PROOF_TOLERANCE * float(np.abs(whole).max())):
+            raise UnknownGraph("its graph gives other numbers token by token than at once")
+
+    def truncate(self, slot: int, length: int) -> None:
+        """Take note where the slot ends; what stands behind is overwritten."""
+        self._filled[slot] = length
 
     def close(self) -> None:
         """Release the session and the buffers."""
         self._session = None
-        self._caches = []
+        self._views.clear()
+        self._layers = []
 
-    def _allocate(self, options: EngineOptions, head_dim: int) -> list[Cache]:
-        caches = []
+    def _allocate(self, options: EngineOptions, head_dim: int) -> list[Layer]:
+        layers = []
         for name, one in self._inputs.items():
             if name.startswith("past_key_values."):
-                shape = (options.slots, one.shape[1], options.context_length, head_dim)
-                present = name.replace("past_key_values", "present")
-                caches.append(Cache(name, present, np.zeros(shape, dtype=VALUE_TYPES[one.type])))
-        if not caches or "attention_mask" not in self._inputs:
-            raise EngineError(
-                "this ONNX graph has no past_key_values or attention_mask; use a model of the genai builder"
-            )
-        return caches
+                heads, kind = one.shape[1], VALUE_TYPES[one.type]
+                rows = touched((options.slots, heads, options.context_length, head_dim), kind)
+                shelf = touched((heads, options.cache_tokens, head_dim), kind)
+                layers.append(Layer(name, name.replace("past_key_values", "present"), rows, shelf))
+        if not layers or "attention_mask" not in self._inputs:
+            raise UnknownGraph("its graph has no past_key_values or attention_mask")
+        return layers
 
-    def _prefill(self, feed: Feed) -> Logits:
+    def _one(self, feed: Feed) -> Logits:
+        """Compute one feed through a view of its own row."""
         end = feed.start + len(feed.tokens)
-        tokens = np.array([feed.tokens], dtype=np.int64)
         mask = np.ones((1, end), dtype=np.int64)
+        tokens = np.array([feed.tokens], dtype=np.int64)
+        logits: Logits = self._run(tokens, mask, first_row=feed.slot)[0]
         self._filled[feed.slot] = end
-        logits: Logits = self._run(tokens, mask, first_row=feed.slot, rows=1)[0]
-        return logits
+        return logits[len(feed.tokens) - feed.outputs :]
 
     def _decode(self, feeds: Sequence[Feed]) -> dict[int, Logits]:
-        """Compute rows 0 to the highest that decodes; the batch gives low slots first, so few rows idle."""
-        rows = max(feed.slot for feed in feeds) + 1
+        """Compute the lowest to the highest row that decodes; low slots are given first, so few idle."""
+        first = min(feed.slot for feed in feeds)
+        rows = max(feed.slot for feed in feeds) + 1 - first
         tokens = np.zeros((rows, 1), dtype=np.int64)
+        lengths = np.array(self._filled[first : first + rows], dtype=np.int64) + 1
         for feed in feeds:
-            tokens[feed.slot, 0] = feed.tokens[0]
-            self._filled[feed.slot] = feed.start
-        lengths = np.array(self._filled[:rows], dtype=np.int64) + 1
+            tokens[feed.slot - first, 0] = feed.tokens[0]
+            lengths[feed.slot - first] = feed.start + 1
         np.minimum(lengths, self.facts.context_length, out=lengths)
         mask = (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)
-        logits = self._run(tokens, mask, first_row=0, rows=rows)
+        logits = self._run(tokens, mask, first_row=first)
         for feed in feeds:
             self._filled[feed.slot] = feed.start + 1
-        return {feed.slot: logits[feed.slot] for feed in feeds}
+        return {feed.slot: logits[feed.slot - first] for feed in feeds}
 
-    def _run(
-        self, tokens: NDArray[np.int64], mask: NDArray[np.int64], *, first_row: int, rows: int
-    ) -> Logits:
-        """Return the logits after the last token of each row: (rows, vocabulary)."""
+    def _run(self, tokens: NDArray[np.int64], mask: NDArray[np.int64], *, first_row: int) -> Logits:
+        """Return the logits after every token: (rows, tokens of a row, vocabulary)."""
         if self._session is None:
             raise EngineError("the engine is closed")
         binding = self._session.io_binding()
@@ -126,17 +144,26 @@ class OnnxCpu:
         if "position_ids" in self._inputs:
             positions = mask.sum(axis=1, keepdims=True) - tokens.shape[1] + np.arange(tokens.shape[1])
             binding.bind_cpu_input("position_ids", positions.astype(np.int64))
-        for cache in self._caches:
-            view = ort.OrtValue.ortvalue_from_numpy(cache.values[first_row : first_row + rows])
-            binding.bind_ortvalue_input(cache.past, view)
-            binding.bind_ortvalue_output(cache.present, view)
+        for layer, view in zip(self._layers, self._view(first_row, len(tokens)), strict=True):
+            binding.bind_ortvalue_input(layer.past, view)
+            binding.bind_ortvalue_output(layer.present, view)
         binding.bind_output("logits", "cpu")
         try:
             self._session.run_with_iobinding(binding)
         except Exception as error:  # border: the library has an exception for each of its codes
             raise EngineError(f"onnxruntime failed: {error}") from error
-        logits: Logits = binding.get_outputs()[-1].numpy()[:, -1]
+        logits: Logits = binding.get_outputs()[-1].numpy()
         return logits.astype(np.float32, copy=False)
+
+    def _view(self, first_row: int, rows: int) -> list[ort.OrtValue]:
+        """Return keys and values of neighbouring rows, as the runtime wants them."""
+        key = (first_row, rows)
+        if key not in self._views:
+            self._views[key] = [
+                ort.OrtValue.ortvalue_from_numpy(layer.rows[first_row : first_row + rows])
+                for layer in self._layers
+            ]
+        return self._views[key]
 
 
 def _open_session(folder: Path, threads: int) -> ort.InferenceSession:
@@ -155,10 +182,16 @@ def _head_dim(folder: Path) -> int:
     return int(config["model"]["decoder"]["head_size"])
 
 
-def open_engine(options: EngineOptions) -> OnnxCpu:
-    """Load an ONNX model for the CPU.
+def open_engine(options: EngineOptions) -> OnnxCpu | OnnxGenai:
+    """Load an ONNX model for the CPU; a graph of another kind goes to onnxruntime-genai, one row at a time.
 
     Raises:
-        EngineError: the runtime refuses the folder, or the graph is of another kind.
+        EngineError: the runtime refuses the folder.
     """
-    return OnnxCpu(options)
+    try:
+        engine = OnnxCpu(options)
+        engine.prove_rows()
+    except UnknownGraph as error:
+        note = f"sequences take turns in onnxruntime-genai's Generator, because {error}"
+        return OnnxGenai(replace(options, cache_tokens=0), note)
+    return engine

@@ -1,24 +1,17 @@
-"""ONNX models on CUDA and DirectML through onnxruntime-genai: one Generator a slot.
-
-Also the tokenizer and chat template of every ONNX model. The runtime's telemetry is switched off before its
-import (docs/Privacy.md of onnxruntime-genai: only this variable, set early, stops it).
-"""
+"""ONNX models on CUDA and DirectML through onnxruntime-genai: one Generator a slot."""
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import numpy as np
 import onnxruntime_genai as og
 
 from agent.engines.contract import Feed, Logits
+from agent.engines.onnx_text import OnnxText
 from agent.engines.options import EngineFacts, EngineOptions
 from agent.wire.errors import EngineError
-from agent.wire.prompt import Message
 
 PROVIDERS = {
     "onnx-cuda-int4": "cuda",
@@ -28,61 +21,13 @@ PROVIDERS = {
 }
 
 
-class StreamDetokenizer:
-    """The library's own streaming decoder, for one answer."""
-
-    def __init__(self, tokenizer: Any) -> None:  # noqa: ANN401 -- the library has no types
-        self._stream = tokenizer.create_stream()
-
-    def push(self, token: int) -> str:
-        """Return the text that this token completes."""
-        return str(self._stream.decode(token))
-
-    def rest(self) -> str:
-        """Return nothing: the library drops a character that was never completed."""
-        return ""
-
-
-class OnnxText:
-    """Tokenizer and chat template of an ONNX model folder; loads no weights."""
-
-    def __init__(self, folder: Path) -> None:
-        try:
-            self._tokenizer = og.Tokenizer(str(folder))
-        except Exception as error:  # border: the library raises RuntimeError for everything
-            raise EngineError(f"onnxruntime-genai cannot load the tokenizer in {folder}: {error}") from error
-        self.end_tokens = frozenset(int(token) for token in self._tokenizer.eos_token_ids)
-
-    def chat_tokens(self, messages: Sequence[Message]) -> list[int]:
-        """Render the model's template and tokenize it."""
-        for message in messages:
-            _refuse_nul(message.content)
-        turns = json.dumps([{"role": message.role, "content": message.content} for message in messages])
-        try:
-            rendered = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True)
-        except Exception as error:  # border: a template from a file may fail in any way
-            raise EngineError(f"the model's chat template refuses these messages: {error}") from error
-        return self.text_tokens(rendered)
-
-    def text_tokens(self, text: str) -> list[int]:
-        """Return the tokens of plain text."""
-        _refuse_nul(text)
-        return [int(token) for token in self._tokenizer.encode(text)]
-
-    def detokenizer(self) -> StreamDetokenizer:
-        """Return a fresh detokenizer."""
-        return StreamDetokenizer(self._tokenizer)
-
-
-def _refuse_nul(text: str) -> None:
-    if "\0" in text:  # the library would drop the rest of the prompt without a word
-        raise EngineError("this tokenizer cannot read NUL characters; send the prompt without them")
-
-
 class OnnxGenai:
     """An ONNX model behind onnxruntime-genai; slots take turns inside a step."""
 
-    def __init__(self, options: EngineOptions) -> None:
+    is_one_pass = False
+    shelf = None
+
+    def __init__(self, options: EngineOptions, note: str = "") -> None:
         folder = Path(options.model or "")
         self._text = OnnxText(folder)
         self._model = _load(folder, options)
@@ -92,6 +37,7 @@ class OnnxGenai:
         self.chat_tokens = self._text.chat_tokens
         self.text_tokens = self._text.text_tokens
         self.detokenizer = self._text.detokenizer
+        self.lexicon = self._text.lexicon
         self.facts = EngineFacts(
             device=_device(str(self._model.device_type)),
             library=f"onnxruntime-genai {og.__version__}",
@@ -99,26 +45,32 @@ class OnnxGenai:
             context_length=options.context_length,
             threads=options.threads,
             vocabulary=_vocabulary(folder),
+            note=note,
         )
 
-    def forward(self, feeds: Sequence[Feed]) -> list[Logits | None]:
+    def forward(self, feeds: Sequence[Feed]) -> list[Logits]:
         """Advance each slot's own generator."""
         return [self._one(feed) for feed in feeds]
 
-    def _one(self, feed: Feed) -> Logits | None:
+    def _one(self, feed: Feed) -> Logits:
         if self._model is None:
             raise EngineError("the engine is closed")
         generator = self._generators.get(feed.slot) or self._open(feed.slot)
+        read = len(feed.tokens) - max(feed.outputs - 1, 0)
         try:
-            generator.append_tokens(np.array(feed.tokens, dtype=np.int32))
-            if not feed.wants_logits:
-                return None
-            logits: Logits = np.asarray(generator.get_logits(), dtype=np.float32).reshape(
-                -1, self.facts.vocabulary
-            )[-1]
+            generator.append_tokens(np.array(feed.tokens[:read], dtype=np.int32))
+            rows = [self._last_row(generator)] if feed.outputs else []
+            for token in feed.tokens[read:]:  # the library tells the logits of the last token only
+                generator.append_tokens(np.array([token], dtype=np.int32))
+                rows.append(self._last_row(generator))
         except Exception as error:  # border: the library raises RuntimeError for everything
             raise EngineError(f"onnxruntime-genai failed: {error}") from error
-        return logits
+        return np.array(rows, dtype=np.float32).reshape(-1, self.facts.vocabulary)
+
+    def _last_row(self, generator: Any) -> Logits:  # noqa: ANN401 -- the library has no types
+        logits: Logits = np.asarray(generator.get_logits(), dtype=np.float32)
+        last: Logits = logits.reshape(-1, self.facts.vocabulary)[-1]
+        return last
 
     def _open(self, slot: int) -> Any:  # noqa: ANN401 -- the library has no types
         parameters = og.GeneratorParams(self._model)
@@ -126,9 +78,12 @@ class OnnxGenai:
         self._generators[slot] = og.Generator(self._model, parameters)
         return self._generators[slot]
 
-    def forget(self, slot: int) -> None:
-        """Drop the slot's generator and its KV cache."""
-        self._generators.pop(slot, None)
+    def truncate(self, slot: int, length: int) -> None:
+        """Take the slot's generator back to `length`, or drop it with its KV cache."""
+        if not length:
+            self._generators.pop(slot, None)
+        elif slot in self._generators:
+            self._generators[slot].rewind_to(length)
 
     def close(self) -> None:
         """Release generators before the model: the other order crashes (onnxruntime-genai issue 101)."""

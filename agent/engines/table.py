@@ -21,7 +21,11 @@ class Row:
     """The module of ours with `open_engine(model, options)`."""
     kv_bytes_per_value: int
     overhead_bytes: int
-    """Memory of the runtime itself beside weights and KV cache, measured on the demo model."""
+    """Memory of the runtime beside weights and KV cache, measured on models of 4 and 360 million weights."""
+    shares_prefixes: bool = False
+    """Whether keys and values of prompt beginnings can be kept for later prompts."""
+    has_second_context: bool = False
+    """Whether the first `deterministic` prompt opens another context of one slot, which must fit too."""
 
 
 MIB = 1024 * 1024
@@ -36,6 +40,8 @@ TABLE: tuple[Row, ...] = (
         module="agent.engines.llama_cpp",
         kv_bytes_per_value=2,
         overhead_bytes=600 * MIB,
+        shares_prefixes=True,
+        has_second_context=True,
     ),
     Row(
         name="onnx-cuda-int4",
@@ -76,6 +82,8 @@ TABLE: tuple[Row, ...] = (
         module="agent.engines.llama_cpp",
         kv_bytes_per_value=2,
         overhead_bytes=96 * MIB,
+        shares_prefixes=True,
+        has_second_context=True,
     ),
     Row(
         name="onnx-cpu-int4",
@@ -85,7 +93,8 @@ TABLE: tuple[Row, ...] = (
         distributions=("onnxruntime-genai", "onnxruntime-genai-cuda", "onnxruntime-genai-directml"),
         module="agent.engines.onnx_cpu",
         kv_bytes_per_value=4,
-        overhead_bytes=160 * MIB,
+        overhead_bytes=192 * MIB,
+        shares_prefixes=True,
     ),
     Row(
         name="echo",

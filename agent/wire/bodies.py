@@ -51,11 +51,22 @@ class MessageBody(_Body):
     content: Text
 
 
+class JsonSchema(_Body):
+    """OpenAI's `json_schema`: only the schema counts; it is always enforced, whatever `strict` says."""
+
+    name: str | None = Field(default=None, max_length=64)
+    description: str | None = None
+    # The name `schema` belongs to pydantic.
+    content: dict[str, Any] = Field(alias="schema")
+    strict: bool | None = None
+
+
 class ResponseFormat(_Body):
-    """OpenAI's `response_format`; only free text can be promised so far."""
+    """OpenAI's `response_format`, and `regex`, which OpenAI does not have."""
 
     type: str
-    json_schema: dict[str, Any] | None = None
+    json_schema: JsonSchema | None = None
+    regex: str | None = Field(default=None, min_length=1)
 
 
 class _PromptBody(_Body):
@@ -65,7 +76,10 @@ class _PromptBody(_Body):
     temperature: float = Field(default=0.0, ge=0, le=10)
     top_p: float = Field(default=1.0, gt=0, le=1)
     top_k: int = Field(default=0, ge=0, le=MAX_TOKENS)
+    min_p: float = Field(default=0.0, ge=0, le=1)
+    repetition_penalty: float = Field(default=1.0, gt=0, le=10)
     seed: int | None = Field(default=None, ge=0, lt=1 << 63)
+    deterministic: bool = False
     stop: Stop | Annotated[list[Stop], Field(max_length=MAX_STOPS)] = Field(default_factory=list)
     stream: bool = False
     response_format: ResponseFormat | None = None

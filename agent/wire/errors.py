@@ -142,6 +142,12 @@ class QueueFull(PromptError):
     code, status = "queue_full", 503
 
 
+class DeadlineUnreachable(PromptError):
+    """The queue of this device is too long for this deadline; allow more time or ask another device."""
+
+    code, status = "deadline_unreachable", 503
+
+
 class EngineUnavailable(PromptError):
     """No engine runs on this device at the moment; its info topic tells why."""
 

@@ -29,6 +29,19 @@ class Sampling:
     top_k: int = 0
     """0 means all tokens."""
     seed: int | None = None
+    min_p: float = 0.0
+    """Tokens less likely than this share of the likeliest one are left out."""
+    repetition_penalty: float = 1.0
+    """Above 1: tokens that stand in the prompt or the answer become less likely."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """What an answer must look like, whatever the model would like to say."""
+
+    kind: Literal["json_schema", "regex"]
+    text: str
+    """The schema as JSON, or the regular expression."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +68,9 @@ class Prompt:
     max_tokens: int | None = None
     sampling: Sampling = field(default_factory=Sampling)
     stop: tuple[str, ...] = ()
+    grammar: Grammar | None = None
+    deterministic: bool = False
+    """Whether the answer must not depend on who else is computed at the same time, whatever it costs."""
     stream: bool = False
     progress: bool = False
     timeout_s: float = 600.0

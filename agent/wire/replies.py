@@ -24,6 +24,10 @@ class Usage:
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0
+    """Prompt tokens that were not computed, because an earlier prompt began with them."""
+    accepted_tokens: int = 0
+    """Answer tokens that were guessed, and were right."""
+    rejected_tokens: int = 0
 
     def body(self) -> dict[str, Any]:
         """Return OpenAI's `usage` object."""
@@ -32,6 +36,10 @@ class Usage:
             "completion_tokens": self.completion_tokens,
             "total_tokens": self.prompt_tokens + self.completion_tokens,
             "prompt_tokens_details": {"cached_tokens": self.cached_tokens},
+            "completion_tokens_details": {
+                "accepted_prediction_tokens": self.accepted_tokens,
+                "rejected_prediction_tokens": self.rejected_tokens,
+            },
         }
 
 
@@ -68,10 +76,16 @@ class Completion:
     engine: EngineBadge
 
 
-def accepted(prompt: Prompt, *, position: int, predicted_start_ms: int | None) -> Publication:
+def accepted(
+    prompt: Prompt, *, position: int, predicted_start_ms: int | None, predicted_finish_ms: int | None
+) -> Publication:
     """Tell the requester that its prompt is in hand; `position` 0 means that it is next."""
-    body = {"id": prompt.id, "queue": {"position": position, "predicted_start_ms": predicted_start_ms}}
-    return _reply(prompt.reply_to, body, "accepted", 202, qos=0)
+    queue = {
+        "position": position,
+        "predicted_start_ms": predicted_start_ms,
+        "predicted_finish_ms": predicted_finish_ms,
+    }
+    return _reply(prompt.reply_to, {"id": prompt.id, "queue": queue}, "accepted", 202, qos=0)
 
 
 def chunk(prompt: Prompt, text: str, sequence: int, badge: EngineBadge, created_s: int) -> Publication:

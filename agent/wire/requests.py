@@ -5,7 +5,15 @@ import json
 import uuid
 from dataclasses import dataclass
 
-from agent.wire.bodies import CancelBody, ChatBody, CompleteBody, MessageBody, decode, text_fault
+from agent.wire.bodies import (
+    CancelBody,
+    ChatBody,
+    CompleteBody,
+    MessageBody,
+    ResponseFormat,
+    decode,
+    text_fault,
+)
 from agent.wire.errors import (
     InvalidField,
     InvalidJson,
@@ -13,8 +21,9 @@ from agent.wire.errors import (
     UnsupportedContentType,
     UnsupportedSchema,
 )
+from agent.wire.grammar import ANY_OBJECT, regex_grammar, schema_grammar
 from agent.wire.packets import Delivery
-from agent.wire.prompt import Cancel, Message, Operation, Prompt, ReplyTo, Sampling
+from agent.wire.prompt import Cancel, Grammar, Message, Operation, Prompt, ReplyTo, Sampling
 from agent.wire.topics import IDENTIFIER, Topics
 
 
@@ -37,8 +46,6 @@ class Door:
             raise ModelNotFound(
                 f"{request.model!r} does not run here; this device runs {self.model!r}", param="model"
             )
-        if request.response_format is not None and request.response_format.type != "text":
-            raise UnsupportedSchema(param="response_format")
         prompt_id = request.id or uuid.uuid4().hex
         timeouts_s = [t for t in (request.timeout_s, delivery.expiry_s) if t is not None]
         return Prompt(
@@ -50,8 +57,10 @@ class Door:
             messages=_messages(request),
             text=request.prompt if isinstance(request, CompleteBody) else "",
             max_tokens=request.max_tokens,
-            sampling=Sampling(request.temperature, request.top_p, request.top_k, request.seed),
+            sampling=_sampling(request),
             stop=(request.stop,) if isinstance(request.stop, str) else tuple(request.stop),
+            grammar=_grammar(request.response_format) if request.response_format else None,
+            deterministic=request.deterministic,
             stream=request.stream,
             progress=request.progress,
             timeout_s=min(timeouts_s, default=self.default_timeout_s),
@@ -105,6 +114,39 @@ def _messages(request: ChatBody | CompleteBody) -> tuple[Message, ...]:
     if isinstance(request, CompleteBody):
         return ()
     return tuple(Message(body.role, body.content) for body in request.messages)
+
+
+def _sampling(request: ChatBody | CompleteBody) -> Sampling:
+    return Sampling(
+        temperature=request.temperature,
+        top_p=request.top_p,
+        top_k=request.top_k,
+        seed=request.seed,
+        min_p=request.min_p,
+        repetition_penalty=request.repetition_penalty,
+    )
+
+
+def _grammar(wanted: ResponseFormat) -> Grammar | None:
+    """Return what the answer must look like; None for free text."""
+    if wanted.type not in ("text", "json_object", "json_schema", "regex"):
+        raise UnsupportedSchema(
+            f"response_format of type {wanted.type!r} is unknown: use text, json_object, json_schema, regex",
+            param="response_format.type",
+        )
+    for field in ("json_schema", "regex"):
+        is_given = getattr(wanted, field) is not None
+        if is_given != (wanted.type == field):
+            advice = "takes no" if is_given else "needs the"
+            raise InvalidField(
+                f"response_format of type {wanted.type!r} {advice} field {field!r}",
+                param=f"response_format.{field}",
+            )
+    if wanted.json_schema is not None:
+        return schema_grammar(wanted.json_schema.content, "response_format.json_schema.schema")
+    if wanted.regex is not None:
+        return regex_grammar(wanted.regex, "response_format.regex")
+    return ANY_OBJECT if wanted.type == "json_object" else None
 
 
 def _plain_text(payload: bytes) -> str:

@@ -11,8 +11,8 @@ from typing import Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from agent.engines.options import EngineFacts, EngineOptions, Finish
-from agent.wire.prompt import Message, Sampling
+from agent.engines.options import EngineFacts, EngineOptions, Finish, Speeds
+from agent.wire.prompt import Grammar, Message, Sampling
 
 MAX_FRAME_BYTES = 1 << 20
 LENGTH = struct.Struct("!I")
@@ -43,6 +43,8 @@ class Generate:
     max_tokens: int | None
     sampling: Sampling
     stop: tuple[str, ...]
+    grammar: Grammar | None = None
+    deterministic: bool = False
     kind: Literal["generate"] = "generate"
 
 
@@ -52,6 +54,13 @@ class Cancel:
 
     id: str
     kind: Literal["cancel"] = "cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Agent to worker, while nothing runs: measure how fast the engine is."""
+
+    kind: Literal["measure"] = "measure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +102,12 @@ class Finished:
     """From admission to the first token."""
     decode_ms: float
     """From the first token to the last."""
+    cached_tokens: int = 0
+    """Prompt tokens that were not computed, because an earlier prompt began with them."""
+    accepted_tokens: int = 0
+    """Answer tokens that were guessed from the text before, and were right."""
+    rejected_tokens: int = 0
+    """Guesses that were wrong."""
     kind: Literal["finished"] = "finished"
 
 
@@ -106,8 +121,27 @@ class Refused:
     kind: Literal["refused"] = "refused"
 
 
-ToWorker = Load | Generate | Cancel
-FromWorker = Loaded | Broken | Progress | Finished | Refused
+@dataclass(frozen=True, slots=True)
+class Measuring:
+    """Worker to agent: how far the measurement is."""
+
+    share: float
+    """0 to 1."""
+    kind: Literal["measuring"] = "measuring"
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Worker to agent: how fast the engine is."""
+
+    speeds: Speeds
+    notes: tuple[str, ...]
+    """What kept it from being measured as usual."""
+    kind: Literal["measured"] = "measured"
+
+
+ToWorker = Load | Generate | Cancel | Measure
+FromWorker = Loaded | Broken | Progress | Finished | Refused | Measuring | Measured
 
 Frame = TypeVar("Frame")
 

@@ -5,10 +5,25 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.engines.batch import Batch, Request, Step
+from agent.engines.batch import Batch
 from agent.engines.contract import Engine
+from agent.engines.options import Speeds
+from agent.engines.pace import Pace
+from agent.engines.sequence import Request, Step
+from agent.engines.speed import measure
 from agent.wire.errors import EngineError, PromptError
-from agent.worker.frames import Cancel, Finished, FromWorker, Generate, Progress, Refused, ToWorker
+from agent.worker.frames import (
+    Cancel,
+    Finished,
+    FromWorker,
+    Generate,
+    Measure,
+    Measured,
+    Measuring,
+    Progress,
+    Refused,
+    ToWorker,
+)
 
 GATHER_S = 0.05
 GATHER_BYTES = 256
@@ -34,10 +49,14 @@ class Generation:
     """Computes what the agent asks for until the stream ends."""
 
     def __init__(
-        self, engine: Engine, frames: "queue.Queue[ToWorker | None]", send: Callable[[FromWorker], None]
+        self,
+        engine: Engine,
+        speeds: Speeds | None,
+        frames: "queue.Queue[ToWorker | None]",
+        send: Callable[[FromWorker], None],
     ) -> None:
         self._engine = engine
-        self._batch = Batch(engine)
+        self._batch = Batch(engine, Pace(speeds))
         self._frames = frames
         self._send = send
         self._answers: dict[str, Answer] = {}
@@ -61,6 +80,8 @@ class Generation:
                 case Cancel(id=prompt_id):
                     if step := self._batch.cancel(prompt_id):
                         self._report(step)
+                case Measure():
+                    self._measure()
                 case _:
                     return
 
@@ -69,8 +90,17 @@ class Generation:
         try:
             chat = self._engine.chat_tokens(frame.messages) if frame.messages else None
             tokens = self._engine.text_tokens(frame.text) if chat is None else chat
-            request = Request(frame.id, tuple(tokens), frame.max_tokens, frame.sampling, frame.stop)
-            self._batch.admit(request)
+            self._batch.admit(
+                Request(
+                    id=frame.id,
+                    tokens=tuple(tokens),
+                    max_tokens=frame.max_tokens,
+                    sampling=frame.sampling,
+                    stop=frame.stop,
+                    grammar=frame.grammar,
+                    deterministic=frame.deterministic,
+                )
+            )
         except PromptError as error:
             self._send(Refused(frame.id, error.code, error.message))
         except EngineError as error:
@@ -78,12 +108,21 @@ class Generation:
         else:
             self._answers[frame.id] = Answer(len(tokens), started_s)
 
+    def _measure(self) -> None:
+        if self._batch.is_idle:
+            found = measure(self._engine, lambda share: self._send(Measuring(share)))
+            self._send(Measured(found.speeds, found.notes))
+
     def _step(self) -> None:
         for step in self._batch.step():
             self._report(step)
 
     def _report(self, step: Step) -> None:
         now_s = time.monotonic()
+        if step.refusal:
+            del self._answers[step.id]
+            self._send(Refused(step.id, step.refusal.code, step.refusal.message))
+            return
         answer = self._answers[step.id]
         answer.first_token_s = answer.first_token_s or now_s
         answer.text += step.text
@@ -104,5 +143,8 @@ class Generation:
                 tokens=step.tokens,
                 prompt_ms=(answer.first_token_s - answer.started_s) * 1000,
                 decode_ms=(now_s - answer.first_token_s) * 1000,
+                cached_tokens=step.cached_tokens,
+                accepted_tokens=step.accepted_tokens,
+                rejected_tokens=step.rejected_tokens,
             )
         )

@@ -78,7 +78,7 @@ def engine(variant: Variant, opened: Callable[[Variant], Engine]) -> Iterator[En
 def _with_empty_slots(engine: Engine) -> Iterator[Engine]:
     yield engine
     for slot in range(SLOTS):
-        engine.forget(slot)
+        engine.truncate(slot, 0)
 
 
 @pytest.fixture(scope="session")

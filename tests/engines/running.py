@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import agent
-from agent.engines.batch import Batch, Request
-from agent.engines.contract import Engine, Feed
+from agent.engines.batch import Batch
+from agent.engines.contract import Engine, Feed, Logits
 from agent.engines.options import EngineOptions
+from agent.engines.sequence import Request
 from agent.models.manifest import Model
 from agent.models.store import Store
 from agent.wire.prompt import Sampling
@@ -56,11 +58,34 @@ def weights_of(variant: Variant) -> Path | None:
     return model.path_for(variant.name if model.variant_for(variant.name) else "onnx-cpu-int4")
 
 
-def open_variant(variant: Variant, weights: Path | None = None, *, slots: int = SLOTS) -> Engine:
+def open_variant(
+    variant: Variant, weights: Path | None = None, *, slots: int = SLOTS, cache_tokens: int = 0
+) -> Engine:
     model = weights or weights_of(variant)
-    options = EngineOptions(variant.name, model, threads=THREADS, slots=slots, context_length=CONTEXT)
+    options = EngineOptions(
+        variant.name, model, threads=THREADS, slots=slots, context_length=CONTEXT, cache_tokens=cache_tokens
+    )
     engine: Engine = import_module(variant.module).open_engine(options)
     return engine
+
+
+class Witness:
+    """An engine that counts its forward steps and keeps a copy of the logits of every slot."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.steps: list[list[Feed]] = []
+        self.seen: dict[int, list[bytes]] = {}
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 -- whatever the engine has
+        return getattr(self._engine, name)
+
+    def forward(self, feeds: Sequence[Feed]) -> list[Logits]:
+        self.steps.append(list(feeds))
+        logits = self._engine.forward(feeds)
+        for feed, rows in zip(feeds, logits, strict=True):
+            self.seen.setdefault(feed.slot, []).extend(row.tobytes() for row in rows)
+        return logits
 
 
 def request(
@@ -101,17 +126,17 @@ def greedy(engine: Engine, prompt: Sequence[int], *, chunk: int, slot: int = 0, 
     feed: Sequence[int] = prompt[:chunk]
     while len(answer) < room:
         is_whole = fed + len(feed) >= len(prompt)
-        (logits,) = engine.forward([Feed(slot, feed, fed, wants_logits=is_whole)])
+        (logits,) = engine.forward([Feed(slot, feed, fed, outputs=int(is_whole))])
         fed += len(feed)
-        if logits is None:
+        if not len(logits):
             feed = prompt[fed : fed + chunk]
             continue
-        token = int(np.argmax(logits))
+        token = int(np.argmax(logits[0]))
         if token in engine.end_tokens:
             break
         answer.append(token)
         feed = [token]
-    engine.forget(slot)
+    engine.truncate(slot, 0)
     return answer
 
 

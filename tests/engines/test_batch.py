@@ -4,34 +4,54 @@ from collections.abc import Sequence
 
 import pytest
 
-from agent.engines.batch import CHUNK_TOKENS, Batch, Request
+from agent.engines.batch import Batch
 from agent.engines.contract import Feed, Logits
 from agent.engines.echo import Echo
-from agent.engines.options import EngineOptions
+from agent.engines.options import EngineOptions, Speeds
+from agent.engines.pace import Pace
+from agent.engines.sequence import Request
 from agent.wire.errors import InvalidField
 from agent.wire.prompt import Sampling
 from engines.running import CONTEXT, finish
 
+CHUNK = 64
+
 
 class NotingEcho(Echo):
-    """Remembers the feeds of every step and the slots it was told to forget."""
+    """Remembers the feeds of every step and the slots it was told to empty."""
 
     def __init__(self, slots: int) -> None:
         super().__init__(EngineOptions("echo", None, threads=1, slots=slots, context_length=CONTEXT * 4))
         self.steps: list[list[Feed]] = []
-        self.forgotten: list[int] = []
+        self.emptied: list[int] = []
 
-    def forward(self, feeds: Sequence[Feed]) -> list[Logits | None]:
+    def forward(self, feeds: Sequence[Feed]) -> list[Logits]:
         self.steps.append(list(feeds))
         return super().forward(feeds)
 
-    def forget(self, slot: int) -> None:
-        self.forgotten.append(slot)
-        super().forget(slot)
+    def truncate(self, slot: int, length: int) -> None:
+        self.emptied += [slot] if not length and self.fed(slot) else []
+        super().truncate(slot, length)
+
+    def fed(self, slot: int) -> int:
+        return sum(len(feed.tokens) for feeds in self.steps for feed in feeds if feed.slot == slot)
 
     def sizes(self) -> list[dict[int, int]]:
         """Tokens fed to each slot, step by step."""
         return [{feed.slot: len(feed.tokens) for feed in feeds} for feeds in self.steps]
+
+
+class SteadyPace(Pace):
+    """Chunks of one size, and rows so dear that nothing is guessed."""
+
+    def __init__(self) -> None:
+        super().__init__(Speeds(1.0, ((1, 1.0), (100, 100.0))))
+
+    def note(self, *, rows: int, read: int, took_ms: float) -> None:
+        """Learn nothing."""
+
+    def chunk_tokens(self, *, in_company: bool) -> int:  # noqa: ARG002 -- as the step loop calls it
+        return CHUNK
 
 
 @pytest.fixture
@@ -41,7 +61,7 @@ def engine() -> NotingEcho:
 
 @pytest.fixture
 def batch(engine: NotingEcho) -> Batch:
-    return Batch(engine)
+    return Batch(engine, SteadyPace())
 
 
 def asking(text: str, max_tokens: int | None = None, stop: tuple[str, ...] = ()) -> Request:
@@ -76,51 +96,51 @@ def test_a_sequence_takes_the_lowest_free_slot(engine: NotingEcho, batch: Batch)
     assert {feed.slot: bytes(feed.tokens) for feed in engine.steps[-1]} == {2: b"ccc", 0: b"ddd"}
 
 
-def test_a_slot_is_forgotten_when_its_sequence_leaves(engine: NotingEcho, batch: Batch) -> None:
+def test_a_slot_is_emptied_when_its_sequence_leaves(engine: NotingEcho, batch: Batch) -> None:
     batch.admit(asking("a"))
 
     finish(batch)
 
-    assert engine.forgotten == [0]
+    assert engine.emptied == [0]
 
 
 def test_prompts_share_one_chunk_in_the_order_of_admission(engine: NotingEcho, batch: Batch) -> None:
-    for name, size in (("a", CHUNK_TOKENS - 6), ("b", 10), ("c", 10)):
+    for name, size in (("a", CHUNK - 6), ("b", 10), ("c", 10)):
         batch.admit(request_for(name, name * size))
 
     batch.step()
     batch.step()
 
-    assert engine.sizes() == [{0: CHUNK_TOKENS - 6, 1: 6}, {0: 1, 1: 4, 2: 10}]
+    assert engine.sizes() == [{0: CHUNK - 6, 1: 6}, {0: 1, 1: 4, 2: 10}]
 
 
 def test_a_long_prompt_does_not_stop_the_others(engine: NotingEcho, batch: Batch) -> None:
     batch.admit(asking("abc"))
     batch.step()
-    batch.admit(request_for("long", "x" * (2 * CHUNK_TOKENS + 5)))
+    batch.admit(request_for("long", "x" * (2 * CHUNK + 5)))
 
     steps = [[step.id for step in batch.step()] for _ in range(3)]
 
     assert steps == [["abc"], ["abc"], ["abc", "long"]]
-    assert engine.sizes()[1:] == [{0: 1, 1: CHUNK_TOKENS}, {0: 1, 1: CHUNK_TOKENS}, {0: 1, 1: 5}]
+    assert engine.sizes()[1:] == [{0: 1, 1: CHUNK}, {0: 1, 1: CHUNK}, {0: 1, 1: 5}]
 
 
 def test_logits_are_asked_for_only_at_the_end_of_a_prompt(engine: NotingEcho, batch: Batch) -> None:
-    batch.admit(request_for("long", "x" * (CHUNK_TOKENS + 1)))
+    batch.admit(request_for("long", "x" * (CHUNK + 1)))
 
     batch.step()
     batch.step()
 
-    assert [[feed.wants_logits for feed in feeds] for feeds in engine.steps] == [[False], [True]]
+    assert [[feed.outputs for feed in feeds] for feeds in engine.steps] == [[0], [1]]
 
 
 def test_positions_run_on_without_a_gap(engine: NotingEcho, batch: Batch) -> None:
-    batch.admit(request_for("long", "x" * (CHUNK_TOKENS + 3), max_tokens=3))
+    batch.admit(request_for("long", "x" * (CHUNK + 3), max_tokens=3))
 
     finish(batch)
 
     starts = [feed.start for feeds in engine.steps for feed in feeds]
-    assert starts == [0, CHUNK_TOKENS, CHUNK_TOKENS + 3, CHUNK_TOKENS + 4]
+    assert starts == [0, CHUNK, CHUNK + 3, CHUNK + 4]
 
 
 def test_an_empty_prompt_is_refused_and_takes_no_slot(batch: Batch) -> None:

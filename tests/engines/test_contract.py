@@ -34,18 +34,17 @@ def test_the_facts_tell_where_the_engine_really_runs(any_engine: Engine, any_var
 def test_the_facts_name_the_size_of_the_vocabulary(any_engine: Engine) -> None:
     tokens = any_engine.text_tokens("hello")
 
-    (logits,) = any_engine.forward([Feed(0, tokens, 0, wants_logits=True)])
+    (logits,) = any_engine.forward([Feed(0, tokens, 0, outputs=1)])
 
-    assert logits is not None
-    assert logits.shape == (any_engine.facts.vocabulary,)
+    assert logits.shape == (1, any_engine.facts.vocabulary)
 
 
 def test_logits_that_nobody_wants_are_not_returned(any_engine: Engine) -> None:
     tokens = any_engine.text_tokens("hello")
 
-    logits = any_engine.forward([Feed(0, tokens, 0, wants_logits=False)])
+    logits = any_engine.forward([Feed(0, tokens, 0, outputs=0)])
 
-    assert logits == [None]
+    assert [len(rows) for rows in logits] == [0]
 
 
 def test_a_prompt_in_chunks_gives_the_answer_of_the_whole_prompt(
@@ -87,10 +86,10 @@ def test_a_sequence_that_pauses_is_not_disturbed_by_the_others(
 ) -> None:
     # Measured: on the CPU engines not one bit of the logits moves.
     prompt, other = (any_engine.chat_tokens([Message("user", one.prompt)]) for one in golden[2:4])
-    rest = Feed(1, prompt[9:], 9, wants_logits=True)
+    rest = Feed(1, prompt[9:], 9, outputs=1)
     _read(any_engine, prompt[:9], last_alone=last_alone)
     expected = _logits(any_engine, rest)
-    any_engine.forget(1)
+    any_engine.truncate(1, 0)
     _read(any_engine, prompt[:9], last_alone=last_alone)
     greedy(any_engine, other, chunk=CONTEXT, slot=2)
 
@@ -159,19 +158,18 @@ def test_a_closed_engine_can_be_closed_again_and_refuses_to_compute(any_variant:
 
     if any_variant.name != "echo":
         with pytest.raises(EngineError, match="closed"):
-            engine.forward([Feed(0, tokens, 0, wants_logits=True)])
+            engine.forward([Feed(0, tokens, 0, outputs=1)])
 
 
 def _read(engine: Engine, tokens: list[int], *, last_alone: bool) -> None:
     """Feed slot 1, the last token together with the others as in a prompt, or alone as in an answer."""
     if last_alone:
-        engine.forward([Feed(1, tokens[:-1], 0, wants_logits=False)])
-        engine.forward([Feed(1, tokens[-1:], len(tokens) - 1, wants_logits=True)])
+        engine.forward([Feed(1, tokens[:-1], 0, outputs=0)])
+        engine.forward([Feed(1, tokens[-1:], len(tokens) - 1, outputs=1)])
     else:
-        engine.forward([Feed(1, tokens, 0, wants_logits=False)])
+        engine.forward([Feed(1, tokens, 0, outputs=0)])
 
 
 def _logits(engine: Engine, feed: Feed) -> np.ndarray:
     (logits,) = engine.forward([feed])
-    assert logits is not None
     return logits.copy()

@@ -2,7 +2,8 @@
 
 import pytest
 
-from agent.engines.batch import Batch, Request, Step
+from agent.engines.batch import Batch
+from agent.engines.sequence import Request, Step
 from agent.wire.prompt import Sampling
 from engines.running import CONTEXT, Variant, finish, open_variant
 

@@ -21,6 +21,7 @@ CONTRACT = {
     "engine_crashed": 500,
     "out_of_memory": 500,
     "queue_full": 503,
+    "deadline_unreachable": 503,
     "engine_unavailable": 503,
     "stopping": 503,
 }

@@ -14,10 +14,15 @@ REPLY_TO = ReplyTo("answers/1", b"c")
 CHAT = Prompt("p1", "chat", REPLY_TO, (Message("user", "hi"),))
 COMPLETE = Prompt("p2", "complete", REPLY_TO, text="hi")
 BADGE = EngineBadge("gguf-cpu", "demo", "abc")
-ANSWER = Completion("hello", "stop", Usage(3, 2, 1), Timings(1.0, 2.0, 3.0, 4.0, 5.0), BADGE)
+ANSWER = Completion("hello", "stop", Usage(3, 2, 1, 4, 2), Timings(1.0, 2.0, 3.0, 4.0, 5.0), BADGE)
 
 ALL = [
-    (replies.accepted(CHAT, position=2, predicted_start_ms=None), "accepted", "202", 0),
+    (
+        replies.accepted(CHAT, position=2, predicted_start_ms=None, predicted_finish_ms=None),
+        "accepted",
+        "202",
+        0,
+    ),
     (replies.chunk(CHAT, "he", 0, BADGE, 1), "chunk", "200", 0),
     (replies.completed(CHAT, ANSWER, 1), "completed", "200", 1),
     (replies.failed("p1", REPLY_TO, QueueFull(retry_after_ms=5)), "failed", "503", 1),
@@ -49,6 +54,10 @@ def test_a_chat_answer_has_openais_names() -> None:
     assert body["choices"][0]["message"] == {"role": "assistant", "content": "hello"}
     assert body["usage"]["total_tokens"] == 5
     assert body["usage"]["prompt_tokens_details"] == {"cached_tokens": 1}
+    assert body["usage"]["completion_tokens_details"] == {
+        "accepted_prediction_tokens": 4,
+        "rejected_prediction_tokens": 2,
+    }
     assert body["engine"] == {"variant": "gguf-cpu", "model_sha256": "abc"}
 
 

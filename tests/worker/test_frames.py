@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.engines.options import EngineOptions
+from agent.engines.options import EngineOptions, Speeds
 from agent.wire.prompt import Sampling
 from agent.worker.frames import (
     FROM_WORKER,
@@ -22,16 +22,21 @@ from agent.worker.frames import (
     FromWorker,
     Generate,
     Load,
+    Measured,
+    Measuring,
     Progress,
     ToWorker,
 )
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 OPTIONS = st.builds(EngineOptions, model=st.none() | st.text(min_size=1).map(Path))
+SPEEDS = st.builds(Speeds, NUMBERS, st.lists(st.tuples(st.integers(1, 8), NUMBERS), max_size=4).map(tuple))
 SPECIAL: dict[type, st.SearchStrategy[Any]] = {
     Generate: st.builds(Generate, sampling=st.builds(Sampling, temperature=NUMBERS, top_p=NUMBERS)),
     Load: st.builds(Load, options=OPTIONS),
     Finished: st.builds(Finished, prompt_ms=NUMBERS, decode_ms=NUMBERS),
+    Measuring: st.builds(Measuring, share=NUMBERS),
+    Measured: st.builds(Measured, speeds=SPEEDS),
 }
 TO_WORKER_KINDS, FROM_WORKER_KINDS = get_args(ToWorker), get_args(FromWorker)
 HONEST = FROM_WORKER.dump_json(Finished("a", "text °C", "stop", 3, 2, 1.5, 2.5))
