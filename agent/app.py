@@ -94,7 +94,9 @@ class Agent:
         ledger, beat, meter = self._ledger, self._pulse.watch, Meter()
         self._publisher = Publisher(ledger, self._publish, beat("publisher", LOOP_LIMIT_S))
         endings = Endings(ledger, meter, self._publisher.wake)
-        self._dispatcher = Dispatcher(ledger, endings, self._publish, beat("dispatcher", LOOP_LIMIT_S))
+        self._dispatcher = Dispatcher(
+            ledger, endings, self._publish, beat("dispatcher", LOOP_LIMIT_S), outfit.speeds
+        )
         self._supervisor = Supervisor(outfit.candidates, settings.engine, self._dispatcher)
         self._dispatcher.supervisor = self._supervisor
         filters = settings.broker.response_topics or self._topics.default_response_filters

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from agent import __version__
-from agent.settings import load
+from agent.settings import Settings, load
 from agent.wire.errors import AgentError
 
 app = typer.Typer(
@@ -22,10 +22,16 @@ Config = Annotated[
     Path | None, typer.Option("--config", help="Settings file; default /etc/promptd/promptd.toml.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+ContextLength = Annotated[
+    int | None,
+    typer.Option(
+        "--context-length", min=1, help="Tokens of prompt and answer; wins over engine.context_length."
+    ),
+]
 
 
 @app.command()
-def run(config: Config = None) -> None:
+def run(config: Config = None, context_length: ContextLength = None) -> None:
     """Run the daemon: subscribe, compute, answer, report.
 
     Example: promptd run --config ./promptd.toml
@@ -34,23 +40,56 @@ def run(config: Config = None) -> None:
     from agent.host import logs
     from agent.outfit import outfit
 
-    settings = load(config)
+    def read() -> Settings:
+        return load(config, context_length=context_length)
+
+    settings = read()
     logs.configure(settings.logs)
-    raise typer.Exit(Agent(settings, outfit(settings), lambda: load(config)).run())
+    raise typer.Exit(Agent(settings, outfit(settings), read).run())
 
 
 @app.command()
-def detect(config: Config = None, *, as_json: AsJson = False) -> None:
+def detect(config: Config = None, context_length: ContextLength = None, *, as_json: AsJson = False) -> None:
     """Show what this box is, what each engine variant needs, and which one would run.
 
     Example: promptd detect --json
     """
     from agent import detect as pages
+    from agent.host import logs
     from agent.outfit import outfit
 
-    found = outfit(load(config))
+    settings = load(config, context_length=context_length)
+    logs.configure(settings.logs)
+    found = outfit(settings)
     arguments = (found.facts, found.verdicts, found.model)
     typer.echo(json.dumps(pages.as_json(*arguments), indent=2) if as_json else pages.report(*arguments))
+
+
+@app.command()
+def calibrate(
+    config: Config = None,
+    variant: Annotated[str, typer.Option(help="Measure only this engine variant.")] = "",
+    context_length: ContextLength = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how fast each engine variant that fits this box runs the model, and remember it.
+
+    The fastest one is used from the next start on. Best measured while no promptd runs on this box.
+
+    Example: promptd calibrate --variant gguf-cpu
+    """
+    from agent import calibration_report as pages
+    from agent.calibrate import calibrate as measure
+    from agent.host import logs
+
+    settings = load(config, context_length=context_length)
+    logs.configure(settings.logs)
+    with pages.bars(shown=not as_json) as watch:
+        outcome = measure(settings, watch, variant)
+    typer.echo(json.dumps(pages.as_json(outcome), indent=2) if as_json else pages.report(outcome))
+    if not any(finding.speeds for finding in outcome.findings):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -59,6 +98,7 @@ def ask(
     device: Annotated[str, typer.Option(help="Device to ask; default: this box.")] = "",
     max_tokens: Annotated[int | None, typer.Option(help="Longest answer, in tokens.")] = None,
     timeout_s: Annotated[float, typer.Option(help="How long the answer is wanted, in seconds.")] = 120,
+    schema: Annotated[Path | None, typer.Option(help="JSON schema file that the answer follows.")] = None,
     config: Config = None,
     *,
     stream: Annotated[bool, typer.Option(help="Print the answer while it is written.")] = True,
@@ -68,7 +108,7 @@ def ask(
 
     Example: promptd ask "Extract JSON: 12:04:11 WARN pump-17 pressure=9.3bar" --device box-17
     """
-    from agent.client import Client
+    from agent.client import Client, schema_format
 
     settings = load(config)
     prompt = sys.stdin.read() if question == "-" else question
@@ -77,6 +117,7 @@ def ask(
         "stream": stream and not as_json,
     }
     body |= {} if max_tokens is None else {"max_tokens": max_tokens}
+    body |= {} if schema is None else {"response_format": schema_format(schema)}
     with Client(settings.broker, device or settings.device_id) as client:
         answer = client.ask(body, timeout_s, on_text=_say_nothing if as_json else _print_now)
     typer.echo(json.dumps(answer) if as_json else "")

@@ -10,6 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -32,6 +33,23 @@ Listen = Callable[[str], None]
 
 class AskError(AgentError):
     """The device did not answer, or refused."""
+
+
+def schema_format(path: Path) -> dict[str, Any]:
+    """Return the `response_format` that makes an answer follow the JSON schema in a file.
+
+    Raises:
+        AskError: the file cannot be read, or holds no JSON object.
+    """
+    try:
+        schema = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise AskError(f"cannot read the schema {path}: {error.strerror}; give the path of a file") from error
+    except ValueError as error:  # no JSON, or no UTF-8
+        raise AskError(f"{path} holds no JSON: {error}; write a JSON schema into it") from error
+    if not isinstance(schema, dict):
+        raise AskError(f'{path} holds no JSON object; a schema looks like {{"type": "object"}}')
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
 
 
 class Client:

@@ -13,12 +13,12 @@ from agent.models.manifest import Model
 
 WIDTH = 100
 LABEL_WIDTH = 13
-COLUMNS = "{mark:>3}  {variant:<15}{needs:>8}{context:>9}{slots:>7}  "
+COLUMNS = "{mark:>3}  {variant:<15}{needs:>8}{context:>9}{slots:>7}{cache:>7}  "
 
 
 def report(facts: Facts, verdicts: tuple[Verdict, ...], model: Model) -> str:
     """Return the whole report as plain text, at most 100 columns wide."""
-    return "\n".join([*_box(facts), "", *_table(verdicts, model), "", *_first(verdicts)])
+    return "\n".join([*_box(facts), "", *_table(verdicts, model), "", *_first(verdicts), *_hint(verdicts)])
 
 
 def as_json(facts: Facts, verdicts: tuple[Verdict, ...], model: Model) -> dict[str, Any]:
@@ -28,6 +28,7 @@ def as_json(facts: Facts, verdicts: tuple[Verdict, ...], model: Model) -> dict[s
         "model": {"name": model.name, "context_length": model.shape.context_length},
         "verdicts": [_plain(verdict) for verdict in verdicts],
         "first": next((verdict.variant for verdict in verdicts if verdict.fits), None),
+        "is_calibrated": any(verdict.fits and verdict.speeds for verdict in verdicts),
     }
 
 
@@ -97,7 +98,9 @@ def _packages(packages: Packages) -> str:
 
 
 def _table(verdicts: tuple[Verdict, ...], model: Model) -> list[str]:
-    head = COLUMNS.format(mark="#", variant="variant", needs="needs", context="context", slots="slots")
+    head = COLUMNS.format(
+        mark="#", variant="variant", needs="needs", context="context", slots="slots", cache="cache"
+    )
     lines = [f"Model {model.name}, trained for {model.shape.context_length} tokens:", "", f"{head}verdict"]
     for number, verdict in enumerate(verdicts, start=1):
         lines += _row(number, verdict)
@@ -112,6 +115,7 @@ def _row(number: int, verdict: Verdict) -> list[str]:
         needs="-" if needs is None else readable(needs),
         context="-" if needs is None else verdict.context_length,
         slots="-" if needs is None else verdict.slots,
+        cache="-" if needs is None else verdict.cache_tokens,
     )
     return _wrapped(verdict.reason, cells)
 
@@ -124,6 +128,14 @@ def _first(verdicts: tuple[Verdict, ...]) -> list[str]:
         ]
     text = f"{first.variant} runs first ({BY_NAME[first.variant].title}), because it {first.reason}."
     return _wrapped(text, "")
+
+
+def _hint(verdicts: tuple[Verdict, ...]) -> list[str]:
+    """Name what nobody has measured yet, because the order of the variants is then only a guess."""
+    unknown = [verdict.variant for verdict in verdicts if verdict.fits and not verdict.speeds]
+    if not unknown:
+        return []
+    return _wrapped(f"Not measured yet: {', '.join(unknown)}; promptd calibrate does that.", "")
 
 
 def _labelled(label: str, text: str) -> list[str]:

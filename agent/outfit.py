@@ -1,10 +1,12 @@
 """What this box brings to the work: its facts, its model, and the engines to try, best first."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from agent.engines.options import EngineOptions
+from agent.engines.options import EngineOptions, Speeds
 from agent.engines.table import BY_NAME
+from agent.hardware.calibration import Bench, Calibration
 from agent.hardware.choice import Verdict, choose, threads
 from agent.hardware.facts import Facts
 from agent.hardware.probe import probe
@@ -29,6 +31,11 @@ class Outfit:
         """Return the verdicts for `info`."""
         return [asdict(verdict) for verdict in self.verdicts]
 
+    @property
+    def speeds(self) -> dict[str, Speeds]:
+        """What was measured of the candidates, by variant."""
+        return {one.options.variant: one.options.speeds for one in self.candidates if one.options.speeds}
+
 
 def outfit(settings: Settings) -> Outfit:
     """Look at the box, find the model, and judge every engine variant.
@@ -36,29 +43,50 @@ def outfit(settings: Settings) -> Outfit:
     Raises:
         ConfigError: there is no such model, or the required variant does not fit.
     """
+    bench = look(settings)
+    return judge(bench, settings, Calibration(settings.state_dir).speeds(bench))
+
+
+def look(settings: Settings) -> Bench:
+    """Return the box and the model.
+
+    Raises:
+        ConfigError: there is no such model.
+    """
     facts = probe(settings.state_dir)
     try:
         model = Store(settings.state_dir / "models").resolve(settings.engine.model)
     except ModelError as error:
         raise ConfigError(f"engine.model: {error}") from error
-    verdicts = choose(facts, model, settings.engine)
+    return Bench(facts, model, threads(facts, settings.engine))
+
+
+def judge(bench: Bench, settings: Settings, measured: Mapping[str, Speeds]) -> Outfit:
+    """Judge every engine variant, with what was measured of them.
+
+    Raises:
+        ConfigError: the required variant does not fit.
+    """
+    verdicts = choose(bench.facts, bench.model, settings.engine, measured)
     if required := settings.engine.require:
         verdict = next(v for v in verdicts if v.variant == required)
         if not verdict.fits:
             raise ConfigError(f"engine.require: {required} cannot run here: {verdict.reason}")
-    fitting = [verdict for verdict in verdicts if verdict.fits]
-    return Outfit(facts, model, verdicts, tuple(_candidate(v, facts, model, settings) for v in fitting))
+    candidates = tuple(_candidate(verdict, bench) for verdict in verdicts if verdict.fits)
+    return Outfit(bench.facts, bench.model, verdicts, candidates)
 
 
-def _candidate(verdict: Verdict, facts: Facts, model: Model, settings: Settings) -> Candidate:
-    has_model = BY_NAME[verdict.variant].device != "none"
+def _candidate(verdict: Verdict, bench: Bench) -> Candidate:
+    model, has_model = bench.model, BY_NAME[verdict.variant].device != "none"
     options = EngineOptions(
         variant=verdict.variant,
         model=model.path_for(verdict.variant) if has_model else None,
-        threads=threads(facts, settings.engine),
+        threads=bench.threads,
         slots=verdict.slots,
         context_length=verdict.context_length,
         gpu_uuid=verdict.gpu_uuid,
+        cache_tokens=verdict.cache_tokens,
+        speeds=verdict.speeds,
     )
     stored = model.variant_for(verdict.variant)
     sha256 = stored.files[0].sha256 if stored else ""

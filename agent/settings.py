@@ -128,6 +128,8 @@ class EngineSettings(_Section):
     slots: int | Auto = "auto"
     threads: int | Auto = "auto"
     context_length: int | Auto = "auto"
+    cache_tokens: int | Auto = "auto"
+    """Tokens of prompt beginnings that are kept for later prompts; 0 keeps none."""
     socket: Path | None = None
     """Socket of an engine worker that somebody else starts (systemd); by default the agent starts its own."""
 
@@ -145,6 +147,13 @@ class EngineSettings(_Section):
     def _positive(cls, value: int | Auto) -> int | Auto:
         if value != "auto" and value < 1:
             raise ValueError(f"must be 'auto' or at least 1, not {value}")
+        return value
+
+    @field_validator("cache_tokens")
+    @classmethod
+    def _not_negative(cls, value: int | Auto) -> int | Auto:
+        if value != "auto" and value < 0:
+            raise ValueError(f"must be 'auto' or at least 0, not {value}")
         return value
 
 
@@ -200,12 +209,22 @@ class Settings(BaseSettings):
         return env_settings, init_settings
 
 
-def load(file: Path | None = None) -> Settings:
+def load(file: Path | None = None, *, context_length: int | None = None) -> Settings:
     """Read the settings from `file`, else the system file if there is one, and the environment.
+
+    `context_length` comes from the command line and wins over both.
 
     Raises:
         ConfigError: a file is missing or not TOML, a key is unknown, or a value is out of range.
     """
+    settings = _load(file)
+    if context_length is None:
+        return settings
+    engine = settings.engine.model_copy(update={"context_length": context_length})
+    return settings.model_copy(update={"engine": engine})
+
+
+def _load(file: Path | None) -> Settings:
     path = file or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
     table = _read(path) if path else {}
     _check_variables()

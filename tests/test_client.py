@@ -12,7 +12,7 @@ from rig.mosquitto import Mosquitto
 from typer.testing import CliRunner
 
 from agent.cli import app
-from agent.client import AskError, Client
+from agent.client import AskError, Client, schema_format
 from agent.mqtt.local import free_port
 from agent.settings import BrokerSettings
 
@@ -79,6 +79,36 @@ def test_ask_reads_the_question_from_standard_input(
     done = CliRunner().invoke(app, ["ask", "-", "--device", DEVICE, "--json"], input="grüß dich 🙂")
 
     assert json.loads(done.stdout)["choices"][0]["message"]["content"] == "grüß dich 🙂"
+
+
+def test_ask_prints_what_the_schema_in_the_file_allows(
+    start_box: StartBox, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    start_box()
+    monkeypatch.setenv("PROMPTD_BROKER__URL", mosquitto.url)
+    schema = tmp_path / "grade.json"
+    schema.write_text('{"enum": ["ok", "alarm"]}')
+
+    done = CliRunner().invoke(app, ["ask", "hello", "--device", DEVICE, "--schema", str(schema)])
+
+    assert json.loads(done.stdout) in ("ok", "alarm")
+
+
+@pytest.mark.parametrize(
+    ("content", "advice"),
+    [(None, "give the path of a file"), ("{", "write a JSON schema into it"), ("[]", 'looks like {"type"')],
+)
+def test_a_schema_file_that_is_no_use_is_named_with_what_to_do(
+    tmp_path: Path, content: str | None, advice: str
+) -> None:
+    path = tmp_path / "schema.json"
+    if content is not None:
+        path.write_text(content)
+
+    with pytest.raises(AskError) as error:
+        schema_format(path)
+
+    assert (str(path) in str(error.value), advice in str(error.value)) == (True, True)
 
 
 def test_ask_without_a_broker_says_where_it_looked(tmp_path: Path) -> None:

@@ -65,11 +65,19 @@ def surroundings(port: int, folder: Path) -> dict[str, str]:
 
 
 def test_promptd_ask_prints_the_answer_to_the_line_of_the_readme(type_in: TypeIn) -> None:
-    question = line("Ask from any MQTT client", "promptd ask")
+    question = line("Ask from any MQTT client", 'promptd ask "Extract')
 
     printed = type_in(question)
 
     assert json.loads(printed)["device"] == "fan-3"
+
+
+def test_promptd_ask_prints_what_the_schema_in_the_line_of_the_readme_allows(type_in: TypeIn) -> None:
+    question = line("Ask from any MQTT client", 'promptd ask "JSON')
+
+    printed = type_in(question)
+
+    assert json.loads(printed) == {"time": "08:15:02", "level": "ERROR"}
 
 
 def test_mosquitto_rr_gets_the_answer_on_its_own_response_topic(type_in: TypeIn) -> None:

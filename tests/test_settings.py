@@ -31,6 +31,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert (settings.queue.default_timeout_s, settings.telemetry.interval_s) == (600, 10)
     assert (settings.engine.model, settings.engine.prefer, settings.engine.require) == ("demo", "auto", "")
     assert (settings.engine.slots, settings.engine.threads, settings.engine.context_length) == ("auto",) * 3
+    assert settings.engine.cache_tokens == "auto"
 
 
 def test_a_file_is_read(file: Path) -> None:
@@ -55,6 +56,26 @@ def test_the_environment_wins_over_the_file_key_by_key(file: Path, monkeypatch: 
     broker = load(file).broker
 
     assert (broker.root, broker.username) == ("from-environment", "from-file")
+
+
+def test_the_memory_plan_can_be_set_by_file_and_by_variables(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text("[engine]\ncontext_length = 1024\ncache_tokens = 0\n")
+    monkeypatch.setenv("PROMPTD_ENGINE__CONTEXT_LENGTH", "2048")
+
+    engine = load(file).engine
+
+    assert (engine.context_length, engine.cache_tokens, engine.slots) == (2048, 0, "auto")
+
+
+def test_the_command_line_wins_over_variables_and_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text('[engine]\ncontext_length = 1024\nprefer = "echo"\n')
+    monkeypatch.setenv("PROMPTD_ENGINE__CONTEXT_LENGTH", "2048")
+
+    engine = load(file, context_length=512).engine
+
+    assert (engine.context_length, engine.prefer) == (512, "echo")
 
 
 def test_the_state_folder_comes_from_systemd_when_it_gives_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,6 +103,9 @@ def test_the_state_folder_comes_from_systemd_when_it_gives_one(monkeypatch: pyte
         ("[queue]\ncapacity = 'many'", "queue.capacity"),
         ("[engine]\nprefer = 'gpu'", "gguf-cpu"),
         ("[engine]\nslots = 0", "at least 1"),
+        ("[engine]\ncontext_length = 0", "at least 1"),
+        ("[engine]\ncache_tokens = -1", "at least 0"),
+        ("[engine]\ncache_tokens = 'all'", "engine.cache_tokens"),
         ("[telemetry]\ninterval_s = 0", "telemetry.interval_s"),
         ("[logs]\nlevel = 'loud'", "logs.level"),
         ("device_id = 'a'\ndevice_id = 'b'", "not valid TOML"),

@@ -3,10 +3,11 @@
 import contextlib
 import queue
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from agent.engines.options import EngineFacts
+from agent.engines.options import EngineFacts, Speeds
 from agent.flow.endings import Endings
+from agent.flow.forecast import Outlook
 from agent.flow.ledger import Entry, Ledger
 from agent.flow.running import Running, wall_clock_s
 from agent.flow.storage import now_s
@@ -40,11 +41,19 @@ UNAVAILABLE_RETRY_MS, STOPPING_RETRY_MS = 30_000, 10_000
 class Dispatcher(EngineListener):
     """Fills the slots of the engine from the ledger, and turns what the engine says into answers."""
 
-    def __init__(self, ledger: Ledger, endings: Endings, publish: Publish, beat: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        endings: Endings,
+        publish: Publish,
+        beat: Callable[[], None],
+        speeds: Mapping[str, Speeds] | None = None,
+    ) -> None:
         self._ledger = ledger
         self._endings = endings
         self._publish = publish
         self._beat = beat
+        self._speeds = speeds or {}
         self._events: queue.Queue[Callable[[], None]] = queue.Queue(MAX_EVENTS)
         self._running: dict[str, Running] = {}
         self._badge: EngineBadge | None = None
@@ -83,15 +92,10 @@ class Dispatcher(EngineListener):
             return EngineUnavailable(reason, retry_after_ms=UNAVAILABLE_RETRY_MS)
         return None
 
-    def predicted_start_ms(self, position: int) -> int | None:
-        """Guess when a prompt at this place of the queue starts; None without experience."""
-        if not self._slots:
-            return None
-        ahead = max(0, position + len(self._running) + 1 - self._slots)
-        typical_ms = self._endings.typical_run_ms()
-        if not ahead:
-            return 0
-        return None if typical_ms is None else round(ahead * typical_ms / self._slots)
+    def outlook(self) -> Outlook:
+        """Return what tells when a new prompt starts and ends; called from any thread."""
+        speeds = self._speeds.get(self._badge.variant) if self._badge else None
+        return Outlook(self._slots, len(self._running), speeds, self._endings.experience())
 
     def engine_up(self, facts: EngineFacts, badge: EngineBadge) -> None:
         """Hear that prompts can be computed."""
@@ -160,7 +164,14 @@ class Dispatcher(EngineListener):
             self._heard_s = time.monotonic()
         self._running[running.name] = running
         frame = Generate(
-            running.name, prompt.messages, prompt.text, prompt.max_tokens, prompt.sampling, prompt.stop
+            id=running.name,
+            messages=prompt.messages,
+            text=prompt.text,
+            max_tokens=prompt.max_tokens,
+            sampling=prompt.sampling,
+            stop=prompt.stop,
+            grammar=prompt.grammar,
+            deterministic=prompt.deterministic,
         )
         self.supervisor.send(frame)
 

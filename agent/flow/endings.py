@@ -5,7 +5,7 @@ from collections.abc import Callable
 import structlog
 
 from agent.flow.ledger import Entry, Ledger
-from agent.flow.meter import Meter, Sample
+from agent.flow.meter import Experience, Meter, Sample
 from agent.flow.running import Running, wall_clock_s
 from agent.wire import replies
 from agent.wire.errors import PromptError
@@ -23,9 +23,9 @@ class Endings:
         self._meter = meter
         self._wake_publisher = wake_publisher
 
-    def typical_run_ms(self) -> float | None:
-        """Return the mean time a prompt spends in its slot; None before the first answer."""
-        return self._meter.typical_run_ms()
+    def experience(self) -> Experience | None:
+        """Return what the last answers were like; None before the first one."""
+        return self._meter.experience()
 
     def complete(self, running: Running, frame: Finished, badge: EngineBadge) -> None:
         """End a prompt with its answer."""
@@ -33,7 +33,7 @@ class Endings:
         answer = Completion(
             text="".join(running.pieces),
             finish_reason="length" if frame.finish == "length" else "stop",
-            usage=Usage(frame.prompt_tokens, frame.tokens),
+            usage=_usage(frame),
             timings=timings,
             engine=badge,
         )
@@ -46,7 +46,8 @@ class Endings:
                 first_token_ms=timings.first_token_ms,
                 total_ms=running.total_ms,
                 run_ms=frame.prompt_ms + frame.decode_ms,
-                prompt_tokens_per_s=_rate(frame.prompt_tokens, frame.prompt_ms),
+                tokens=frame.tokens,
+                prompt_tokens_per_s=_rate(frame.prompt_tokens - frame.cached_tokens, frame.prompt_ms),
                 decode_tokens_per_s=timings.decode_tokens_per_s,
             )
         )
@@ -56,6 +57,7 @@ class Endings:
             variant=badge.variant,
             finish=frame.finish,
             prompt_tokens=frame.prompt_tokens,
+            cached_tokens=frame.cached_tokens,
             tokens=frame.tokens,
             queue_ms=timings.queue_ms,
             total_ms=round(running.total_ms, 1),
@@ -84,6 +86,16 @@ def _timings(running: Running, frame: Finished) -> Timings:
         first_token_ms=round(running.queue_ms + frame.prompt_ms, 1),
         decode_ms=round(frame.decode_ms, 1),
         decode_tokens_per_s=_rate(frame.tokens - 1, frame.decode_ms),
+    )
+
+
+def _usage(frame: Finished) -> Usage:
+    return Usage(
+        prompt_tokens=frame.prompt_tokens,
+        completion_tokens=frame.tokens,
+        cached_tokens=frame.cached_tokens,
+        accepted_tokens=frame.accepted_tokens,
+        rejected_tokens=frame.rejected_tokens,
     )
 
 

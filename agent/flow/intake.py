@@ -11,7 +11,14 @@ from agent.flow.ledger import Ledger
 from agent.flow.meter import Meter
 from agent.flow.publisher import Publisher
 from agent.wire import replies
-from agent.wire.errors import Conflict, InvalidField, PayloadTooLarge, PromptError, UnknownOperation
+from agent.wire.errors import (
+    Conflict,
+    DeadlineUnreachable,
+    InvalidField,
+    PayloadTooLarge,
+    PromptError,
+    UnknownOperation,
+)
 from agent.wire.packets import Delivery, Publication, Publish
 from agent.wire.prompt import Operation, Prompt, ReplyTo
 from agent.wire.requests import Door, claimed_id
@@ -89,7 +96,7 @@ class Intake:
     def _accept(self, operation: Operation, delivery: Delivery) -> None:
         prompt = self._door.prompt(operation, delivery)
         digest = hashlib.sha256(operation.encode() + b"\0" + delivery.payload).digest()
-        match self._ledger.accept(prompt, digest, self._dispatcher.obstacle()):
+        match self._ledger.accept(prompt, digest, self._obstacle(prompt)):
             case "new":
                 self._meter.count("accepted")
                 self._announce(prompt)
@@ -102,12 +109,27 @@ class Intake:
             case "duplicate":
                 self._meter.count("duplicates")
 
+    def _obstacle(self, prompt: Prompt) -> PromptError | None:
+        """Return why this prompt is not taken, should it be new."""
+        if obstacle := self._dispatcher.obstacle():
+            return obstacle
+        ahead = self._ledger.waiting_before(prompt.priority)
+        retry_after_ms = self._dispatcher.outlook().retry_after_ms(prompt, ahead)
+        return None if retry_after_ms is None else DeadlineUnreachable(retry_after_ms=retry_after_ms)
+
     def _announce(self, prompt: Prompt) -> None:
         """Let the requester hear at once that its prompt is in hand (QoS 0: a courtesy, not the answer)."""
         if (prompt.stream or prompt.progress) and prompt.reply_to.topic:
             position = self._ledger.position(prompt)
-            predicted_ms = self._dispatcher.predicted_start_ms(position)
-            self._publish(replies.accepted(prompt, position=position, predicted_start_ms=predicted_ms))
+            forecast = self._dispatcher.outlook().forecast(prompt, position)
+            self._publish(
+                replies.accepted(
+                    prompt,
+                    position=position,
+                    predicted_start_ms=forecast.start_ms,
+                    predicted_finish_ms=forecast.finish_ms,
+                )
+            )
 
     def _refuse(self, delivery: Delivery, error: PromptError) -> None:
         prompt_id = claimed_id(delivery.payload)

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from agent.flow.storage import Storage, now_s
 from agent.wire.errors import PromptError, QueueFull
 from agent.wire.packets import Publication
-from agent.wire.prompt import PRIORITIES, Cancel, Prompt
+from agent.wire.prompt import PRIORITIES, Cancel, Priority, Prompt
 
 RETENTION_S = 7 * 24 * 3600
 RETENTION_ROWS = 100_000
@@ -112,6 +112,11 @@ class Ledger:
             " (SELECT priority, number FROM prompt WHERE key = ?)"
         )
         return int(self._storage.fetch(query, prompt.key)[0][0])
+
+    def waiting_before(self, priority: Priority) -> int:
+        """Return how many prompts would be served before a new one of this priority."""
+        query = "SELECT count(*) FROM prompt WHERE state = 'waiting' AND priority <= ?"
+        return int(self._storage.fetch(query, PRIORITIES.index(priority))[0][0])
 
     def claim(self, number: int) -> None:
         """Count an attempt before the engine sees the prompt."""

@@ -16,8 +16,21 @@ class Sample:
     first_token_ms: float
     total_ms: float
     run_ms: float
+    tokens: int
+    """Of the answer."""
     prompt_tokens_per_s: float | None
     decode_tokens_per_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Experience:
+    """What the last answers were like."""
+
+    answers: int
+    run_ms: float
+    """The mean time a prompt spends in its slot."""
+    tokens: float
+    """The mean length of an answer."""
 
 
 class Meter:
@@ -45,10 +58,15 @@ class Meter:
         with self._lock:
             self._failed[code] += 1
 
-    def typical_run_ms(self) -> float | None:
-        """Return the mean time a prompt spends in its slot; None before the first answer."""
+    def experience(self) -> Experience | None:
+        """Return what the last answers were like; None before the first one."""
         with self._lock:
-            return sum(s.run_ms for s in self._samples) / len(self._samples) if self._samples else None
+            samples = list(self._samples)
+        if not samples:
+            return None
+        count = len(samples)
+        run_ms, tokens = sum(s.run_ms for s in samples) / count, sum(s.tokens for s in samples) / count
+        return Experience(count, run_ms, tokens)
 
     def requests(self) -> dict[str, Any]:
         """Return the `requests` part of the health report."""

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from agent.engines.options import Speeds
 from agent.engines.table import BY_NAME, TABLE, Row
 from agent.hardware.budget import Budget, budget_for
 from agent.hardware.facts import Facts, Unknown
 from agent.hardware.obstacles import obstacle
-from agent.hardware.plan import Plan, plan
+from agent.hardware.plan import Plan, Way, plan
 from agent.hardware.sizes import readable
 from agent.models.manifest import Model
 from agent.settings import EngineSettings
@@ -30,16 +31,21 @@ class Verdict:
     """What the device offers after the reserve for the rest of the system; None when unknown or absent."""
     context_length: int
     slots: int
+    cache_tokens: int = 0
+    """Tokens of prompt beginnings that are kept for later prompts."""
+    speeds: Speeds | None = None
+    """What `promptd calibrate` measured of it here; None until somebody has."""
     gpu_uuid: str = ""
     """The GPU that was judged; empty for the CPU, DirectML, and boards whose GPU has no such name."""
 
 
 def choose(
-    facts: Facts, model: Model, wishes: EngineSettings, measured: Mapping[str, float] | None = None
+    facts: Facts, model: Model, wishes: EngineSettings, measured: Mapping[str, Speeds] | None = None
 ) -> tuple[Verdict, ...]:
     """Return a verdict for every row of the engine table: the fitting ones first, in the order to try.
 
-    `measured` holds decode speeds in tokens per second by variant, of this hardware and this model.
+    `measured` holds speeds by variant, of this hardware and this model: the variant with the most tokens per
+    second over all its slots comes first.
     """
     speeds = measured or {}
     verdicts = [_judge(row, facts, model, wishes, speeds.get(row.name)) for row in TABLE]
@@ -47,7 +53,7 @@ def choose(
     def rank(verdict: Verdict) -> tuple[bool, bool, float, int]:
         is_preferred = verdict.variant == wishes.prefer
         device = BY_NAME[verdict.variant].device
-        return not verdict.fits, not is_preferred, -speeds.get(verdict.variant, 0.0), DEVICE_ORDER[device]
+        return not verdict.fits, not is_preferred, -_rate(verdict), DEVICE_ORDER[device]
 
     return tuple(sorted(verdicts, key=rank))
 
@@ -57,9 +63,13 @@ def threads(facts: Facts, wishes: EngineSettings) -> int:
     return facts.cpu.usable_physical_cores if wishes.threads == "auto" else wishes.threads
 
 
-def _judge(row: Row, facts: Facts, model: Model, wishes: EngineSettings, speed: float | None) -> Verdict:
+def _rate(verdict: Verdict) -> float:
+    return verdict.speeds.decode_tokens_per_s(verdict.slots) if verdict.speeds else 0.0
+
+
+def _judge(row: Row, facts: Facts, model: Model, wishes: EngineSettings, speeds: Speeds | None) -> Verdict:
     budget = budget_for(row, facts)
-    proposal = plan(row, model, wishes, budget.available_bytes if budget else 0)
+    proposal = plan(row, model, wishes, budget.available_bytes if budget else 0, speeds)
     refusal = _unwanted(row, wishes) or obstacle(row, facts, model) or _too_long(row, model, wishes)
     if not refusal and not proposal.fits:
         refusal = _too_large(proposal, budget, wishes)
@@ -68,11 +78,13 @@ def _judge(row: Row, facts: Facts, model: Model, wishes: EngineSettings, speed: 
     return Verdict(
         variant=row.name,
         fits=not refusal,
-        reason=refusal or _praise(row, proposal, budget, wishes, speed),
+        reason=refusal or _praise(row, proposal, budget, wishes, speeds),
         needed_bytes=proposal.needed_bytes if has_weights else None,
         available_bytes=None if isinstance(available, Unknown) else available,
-        context_length=proposal.context_length,
-        slots=proposal.slots,
+        context_length=proposal.way.context_length,
+        slots=proposal.way.slots,
+        cache_tokens=proposal.way.cache_tokens,
+        speeds=speeds,
         gpu_uuid=budget.gpu_uuid if budget else "",
     )
 
@@ -95,22 +107,36 @@ def _too_long(row: Row, model: Model, wishes: EngineSettings) -> str:
 def _too_large(proposal: Plan, budget: Budget | None, wishes: EngineSettings) -> str:
     is_smallest = "auto" in (wishes.slots, wishes.context_length)
     need = f"needs {'at least ' if is_smallest else ''}{readable(proposal.needed_bytes)}"
-    return f"{need} for {_slots_of_tokens(proposal)}, {_offer(budget)}"
+    cache = f" and {proposal.way.cache_tokens} cached" if proposal.way.cache_tokens else ""
+    return f"{need} for {_slots_of_tokens(proposal.way)}{cache}, {_offer(budget)}"
 
 
 def _praise(
-    row: Row, proposal: Plan, budget: Budget | None, wishes: EngineSettings, speed: float | None
+    row: Row, proposal: Plan, budget: Budget | None, wishes: EngineSettings, speeds: Speeds | None
 ) -> str:
     parts = [f"fits: needs {readable(proposal.needed_bytes)} of {_offer(budget)}"]
     if budget and isinstance(budget.available_bytes, Unknown):
         parts = [f"may fit: needs {readable(proposal.needed_bytes)}, {_offer(budget)}"]
-    if proposal.has_less_context:
-        parts.append(f"with the context lowered to {_slots_of_tokens(proposal)}")
-    if speed is not None:
-        parts.append(f"measured {speed:.1f} tokens/s")
+    parts += [text for text in (_lowered(proposal), _measured(proposal.way, speeds)) if text]
     if row.name == wishes.prefer:
         parts.append("preferred by engine.prefer")
     return ", ".join(parts)
+
+
+def _lowered(proposal: Plan) -> str:
+    """Tell what memory has taken; a smaller prefix cache costs only time, and has a column of its own."""
+    way, wanted = proposal.way, proposal.wanted
+    if way.context_length < wanted.context_length:
+        return f"with the context lowered to {_slots_of_tokens(way)}"
+    return f"with {way.slots} instead of {wanted.slots} slots" if way.slots < wanted.slots else ""
+
+
+def _measured(way: Way, speeds: Speeds | None) -> str:
+    if speeds is None:
+        return ""
+    sequences = min(way.slots, speeds.step_ms[-1][0])
+    company = f" with {sequences} side by side" if sequences > 1 else ""
+    return f"measured {speeds.decode_tokens_per_s(sequences):.1f} tokens/s{company}"
 
 
 def _offer(budget: Budget | None) -> str:
@@ -122,5 +148,5 @@ def _offer(budget: Budget | None) -> str:
     return f"{readable(budget.available_bytes)} available{on_device}"
 
 
-def _slots_of_tokens(proposal: Plan) -> str:
-    return f"{proposal.slots} slot{'s' if proposal.slots > 1 else ''} of {proposal.context_length} tokens"
+def _slots_of_tokens(way: Way) -> str:
+    return f"{way.slots} slot{'s' if way.slots > 1 else ''} of {way.context_length} tokens"

@@ -1,7 +1,9 @@
-"""How many slots of which context fit into how much memory. Pure arithmetic."""
+"""How many slots of which context, and how large a prefix cache, fit into memory. Pure arithmetic."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from agent.engines.options import Speeds
 from agent.engines.table import Row
 from agent.hardware.facts import Unknown
 from agent.models.manifest import Model
@@ -9,46 +11,88 @@ from agent.settings import EngineSettings
 
 AUTO_CONTEXT_MAX = 4096
 AUTO_CONTEXT_MIN = 512
-AUTO_SLOTS_CPU = 4
+AUTO_SLOTS_CPU = 8
 AUTO_SLOTS_GPU = 8
+AUTO_CACHES_TOKENS = (8192, 4096, 2048, 1024, 0)
+WORTHWHILE = 0.95
+"""More slots keep fewer prompts waiting; they may cost a twentieth of the best throughput, not more."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Way:
     """One way to run a variant."""
 
     context_length: int
     """Tokens of one slot, prompt and answer together."""
     slots: int
+    cache_tokens: int
+    """Tokens of prompt beginnings that are kept beside the slots."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The way that was found, and what it costs."""
+
+    way: Way
+    wanted: Way
+    """The way that would be gone if memory were no matter."""
     needed_bytes: int
     fits: bool
-    has_less_context: bool
-    """The context was lowered, because the usual one does not fit."""
 
 
-def plan(row: Row, model: Model, wishes: EngineSettings, available_bytes: int | Unknown) -> Plan:
-    """Return the first plan that fits, else the smallest one.
+def plan(
+    row: Row,
+    model: Model,
+    wishes: EngineSettings,
+    available_bytes: int | Unknown,
+    speeds: Speeds | None = None,
+) -> Plan:
+    """Return the first way that fits, else the smallest one.
 
-    Slots are lowered before the context is: a short context refuses prompts, fewer slots only queue them.
-    Memory that is unknown refuses nothing, but it is not spent on more than one slot either.
+    The prefix cache is lowered before the slots are, because it only saves time, and the slots before the
+    context: a short context refuses prompts, fewer slots only queue them. Memory that is unknown refuses
+    nothing, but it is not spent on more than one slot either.
     """
-    contexts, slots = _contexts(model, wishes), _slots(row, wishes)
+    ways = tuple(_ways(row, model, wishes, speeds))
     if isinstance(available_bytes, Unknown):
-        return _plan(row, model, contexts[0], slots[-1], fits=True)
-    for context_length in contexts:
-        for number in slots:
-            if needed_bytes(row, model, context_length, number) <= available_bytes:
-                found = _plan(row, model, context_length, number, fits=True)
-                return found if context_length == contexts[0] else _lowered(found)
-    return _plan(row, model, contexts[-1], slots[-1], fits=False)
+        smallest = Way(ways[0].context_length, ways[-1].slots, ways[-1].cache_tokens)
+        return Plan(smallest, smallest, needed_bytes(row, model, smallest), fits=True)
+    for way in ways:
+        if (size_bytes := needed_bytes(row, model, way)) <= available_bytes:
+            return Plan(way, ways[0], size_bytes, fits=True)
+    return Plan(ways[-1], ways[0], needed_bytes(row, model, ways[-1]), fits=False)
 
 
-def needed_bytes(row: Row, model: Model, context_length: int, slots: int) -> int:
-    """Return what a variant needs: its weights, the KV cache of all slots and the runtime itself."""
+def needed_bytes(row: Row, model: Model, way: Way) -> int:
+    """Return what a variant needs: weights, keys and values, and the runtime itself."""
     variant = model.variant_for(row.name)
     weights_bytes = variant.size_bytes if variant else 0
-    cache_bytes = context_length * slots * model.shape.kv_bytes_per_token(row.kv_bytes_per_value)
-    return weights_bytes + cache_bytes + row.overhead_bytes
+    return weights_bytes + kv_bytes(row, model, way) + row.overhead_bytes
+
+
+def kv_bytes(row: Row, model: Model, way: Way) -> int:
+    """Return the bytes of keys and values: of all slots, the prefix cache, and a second context."""
+    slots = way.slots + (1 if row.has_second_context else 0)
+    tokens = way.context_length * slots + way.cache_tokens
+    return tokens * model.shape.kv_bytes_per_token(row.kv_bytes_per_value)
+
+
+def worthwhile_slots(speeds: Speeds) -> int | None:
+    """Return the most sequences whose tokens per second together come close to the best that was measured.
+
+    None means that no limit was seen: the largest measured number is still worthwhile.
+    """
+    rates = {sequences: speeds.decode_tokens_per_s(sequences) for sequences, _ in speeds.step_ms}
+    most = max(sequences for sequences, rate in rates.items() if rate >= WORTHWHILE * max(rates.values()))
+    return None if most == max(rates) else most
+
+
+def _ways(row: Row, model: Model, wishes: EngineSettings, speeds: Speeds | None) -> Iterator[Way]:
+    """Yield the ways from the wanted one down."""
+    for context_length in _contexts(model, wishes):
+        for slots in _slots(row, wishes, speeds):
+            for cache_tokens in _caches_tokens(row, wishes):
+                yield Way(context_length, slots, cache_tokens)
 
 
 def _contexts(model: Model, wishes: EngineSettings) -> tuple[int, ...]:
@@ -60,17 +104,16 @@ def _contexts(model: Model, wishes: EngineSettings) -> tuple[int, ...]:
     return tuple(lengths)
 
 
-def _slots(row: Row, wishes: EngineSettings) -> tuple[int, ...]:
+def _slots(row: Row, wishes: EngineSettings, speeds: Speeds | None) -> tuple[int, ...]:
     if wishes.slots != "auto":
         return (wishes.slots,)
     most = AUTO_SLOTS_GPU if row.device in ("cuda", "dml") else AUTO_SLOTS_CPU
+    if speeds and (worthwhile := worthwhile_slots(speeds)):
+        most = min(most, worthwhile)
     return tuple(number for number in (8, 4, 2, 1) if number <= most)
 
 
-def _plan(row: Row, model: Model, context_length: int, slots: int, *, fits: bool) -> Plan:
-    size_bytes = needed_bytes(row, model, context_length, slots)
-    return Plan(context_length, slots, size_bytes, fits, has_less_context=False)
-
-
-def _lowered(found: Plan) -> Plan:
-    return Plan(found.context_length, found.slots, found.needed_bytes, found.fits, has_less_context=True)
+def _caches_tokens(row: Row, wishes: EngineSettings) -> tuple[int, ...]:
+    if not row.shares_prefixes:
+        return (0,)
+    return AUTO_CACHES_TOKENS if wishes.cache_tokens == "auto" else (wishes.cache_tokens,)

@@ -37,11 +37,13 @@ def status(topics: Topics, state: State, reason: str, birth: int) -> Publication
 
 def info(topics: Topics, engine: EngineState, facts: Facts, verdicts: list[dict[str, Any]]) -> Publication:
     """Return what this device is and runs."""
+    effective = engine.badge.variant if engine.badge else None
+    is_calibrated = any(one["variant"] == effective and one["speeds"] for one in verdicts)
     body = {
         "device": topics.device,
         "version": __version__,
         "time": timestamp(),
-        "engine": engine_body(engine),
+        "engine": engine_body(engine) | {"is_calibrated": is_calibrated},
         "hardware": {
             "cpu": facts.cpu.model if isinstance(facts.cpu.model, str) else None,
             "architecture": facts.cpu.architecture,

@@ -14,8 +14,8 @@ REFUSED: list[tuple[str, str | None, dict[str, Any] | bytes, str, dict[str, Any]
     ("context_length_exceeded", None, chat("hi", max_tokens=599_999), "chat", {}),
     (
         "unsupported_schema",
-        "response_format",
-        chat("hi", response_format={"type": "json_object"}),
+        "response_format.type",
+        chat("hi", response_format={"type": "grammar"}),
         "chat",
         {},
     ),

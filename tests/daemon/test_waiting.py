@@ -44,6 +44,7 @@ def test_a_prompt_whose_timeout_passes_in_the_queue_is_expired(box: Box) -> None
 
 
 def test_a_prompt_whose_timeout_passes_while_it_runs_is_timed_out(box: Box) -> None:
+    box.wait_for_down()
     worker = box.worker()
     worker.suspend()
 
@@ -54,6 +55,7 @@ def test_a_prompt_whose_timeout_passes_while_it_runs_is_timed_out(box: Box) -> N
 
 
 def test_the_slot_of_a_timed_out_prompt_serves_the_next(box: Box) -> None:
+    box.wait_for_down()
     worker = box.worker()
     worker.suspend()
     box.ending(box.send(chat("never ends", timeout_s=0.3)))

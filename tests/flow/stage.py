@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, cast
 
-from agent.engines.options import EngineFacts
+from agent.engines.options import EngineFacts, Speeds
 from agent.flow.dispatcher import Dispatcher
 from agent.flow.endings import Endings
 from agent.flow.ledger import Ledger
@@ -22,7 +22,7 @@ PATIENCE_S = 10
 class Stage:
     """A supervisor that computes nothing, and the test's view of what was asked of it."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, speeds: Speeds | None = None) -> None:
         self.state = EngineState("echo")
         self.frames: list[ToWorker] = []
         self.chunks: list[Publication] = []
@@ -30,7 +30,8 @@ class Stage:
         self._news = threading.Condition()
         self._ledger = ledger
         endings = Endings(ledger, Meter(), self._wake)
-        self.dispatcher = Dispatcher(ledger, endings, self._publish, self._wake)
+        measured = {"echo": speeds} if speeds else None
+        self.dispatcher = Dispatcher(ledger, endings, self._publish, self._wake, measured)
         self.dispatcher.supervisor = cast("Supervisor", self)
         self.deaths: list[BaseException] = []
         self._thread = spawn("dispatcher", self.dispatcher.run, lambda _, error: self.deaths.append(error))

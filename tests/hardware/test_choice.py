@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from agent.engines.options import Speeds
 from agent.hardware.choice import Verdict, choose, threads
 from agent.hardware.facts import Facts, Gpu, Memory, Unknown
 from agent.models.manifest import Model
@@ -14,6 +15,10 @@ def verdict_on(variant: str, verdicts: tuple[Verdict, ...]) -> Verdict:
     return next(verdict for verdict in verdicts if verdict.variant == variant)
 
 
+def alone(tokens_per_s: float) -> Speeds:
+    return Speeds(100.0, ((1, 1000 / tokens_per_s),))
+
+
 def fitting(verdicts: tuple[Verdict, ...]) -> list[str]:
     return [verdict.variant for verdict in verdicts if verdict.fits]
 
@@ -23,17 +28,19 @@ def with_memory(box: Facts, total_gb: float, free_gb: float) -> Facts:
     return replace(box, memory=Memory(total_bytes, total_bytes, int(free_gb * GB), "the machine"))
 
 
-def test_without_wishes_the_box_gets_four_slots_of_the_whole_context(box: Facts, phi: Model) -> None:
+def test_without_wishes_the_box_gets_the_whole_context_in_as_many_slots_as_fit(
+    box: Facts, phi: Model
+) -> None:
     facts = box
 
     verdict = choose(facts, phi, EngineSettings())[0]
 
     assert (verdict.variant, verdict.slots, verdict.context_length) == ("gguf-cpu", 4, 4096)
-    assert verdict.reason == "fits: needs 8.9 GB of 12.4 GB available"
+    assert verdict.reason == "fits: needs 12.2 GB of 12.4 GB available, with 4 instead of 8 slots"
 
 
 def test_slots_are_lowered_before_the_context_is(box: Facts, phi: Model) -> None:
-    facts = with_memory(box, 8, 6)
+    facts = with_memory(box, 8, 7)
 
     verdict = choose(facts, phi, EngineSettings())[0]
 
@@ -47,8 +54,8 @@ def test_the_context_is_lowered_when_one_slot_does_not_fit_and_the_reason_says_s
 
     verdict = choose(facts, phi, EngineSettings())[0]
 
-    assert (verdict.slots, verdict.context_length) == (1, 1024)
-    assert "with the context lowered to 1 slot of 1024 tokens" in verdict.reason
+    assert (verdict.slots, verdict.context_length) == (2, 512)
+    assert "with the context lowered to 2 slots of 512 tokens" in verdict.reason
 
 
 def test_explicit_numbers_are_honoured(box: Facts, phi: Model) -> None:
@@ -64,7 +71,7 @@ def test_explicit_numbers_that_do_not_fit_are_refused_with_their_sizes(box: Fact
 
     verdict = verdict_on("gguf-cpu", choose(box, phi, wishes))
 
-    assert verdict.reason == "needs 15.4 GB for 8 slots of 4096 tokens, 12.4 GB available"
+    assert verdict.reason == "needs 17.0 GB for 8 slots of 4096 tokens, 12.4 GB available"
     assert (verdict.slots, verdict.context_length) == (8, 4096)
 
 
@@ -112,12 +119,12 @@ def test_a_required_variant_that_does_not_fit_is_refused_and_nothing_replaces_it
     verdicts = choose(facts, phi, EngineSettings(require="gguf-cpu"))
 
     assert fitting(verdicts) == []
-    expected = "needs at least 2.7 GB for 1 slot of 512 tokens, 1.3 GB available"
+    expected = "needs at least 2.9 GB for 1 slot of 512 tokens, 1.3 GB available"
     assert verdict_on("gguf-cpu", verdicts).reason == expected
 
 
 def test_measured_speeds_decide_the_order(box: Facts, phi: Model) -> None:
-    measured = {"gguf-cpu": 6.1, "onnx-cpu-int4": 8.4}
+    measured = {"gguf-cpu": alone(6.1), "onnx-cpu-int4": alone(8.4)}
 
     verdicts = choose(box, phi, EngineSettings(), measured)
 
@@ -125,10 +132,30 @@ def test_measured_speeds_decide_the_order(box: Facts, phi: Model) -> None:
     assert verdicts[0].reason.endswith("measured 8.4 tokens/s")
 
 
+def test_the_variant_that_is_faster_over_all_its_slots_comes_first(box: Facts, phi: Model) -> None:
+    measured = {
+        "gguf-cpu": Speeds(90.0, ((1, 100.0), (2, 110.0), (4, 160.0))),
+        "onnx-cpu-int4": Speeds(90.0, ((1, 80.0), (2, 100.0))),
+    }
+
+    verdicts = choose(box, phi, EngineSettings(), measured)
+
+    assert fitting(verdicts) == ["gguf-cpu", "onnx-cpu-int4"]
+    assert verdicts[0].reason.endswith("measured 25.0 tokens/s with 4 side by side")
+
+
+def test_a_preferred_variant_stays_in_front_of_a_faster_one(box: Facts, phi: Model) -> None:
+    measured = {"gguf-cpu": alone(6.1), "onnx-cpu-int4": alone(8.4)}
+
+    verdicts = choose(box, phi, EngineSettings(prefer="gguf-cpu"), measured)
+
+    assert fitting(verdicts) == ["gguf-cpu", "onnx-cpu-int4"]
+
+
 def test_a_measured_variant_that_does_not_fit_any_more_is_not_chosen(box: Facts, phi: Model) -> None:
     facts = with_memory(box, 4, 3.5)
 
-    verdicts = choose(facts, phi, EngineSettings(), {"gguf-cpu": 6.1, "onnx-cpu-int4": 8.4})
+    verdicts = choose(facts, phi, EngineSettings(), {"gguf-cpu": alone(6.1), "onnx-cpu-int4": alone(8.4)})
 
     assert fitting(verdicts) == ["gguf-cpu"]
 
@@ -194,7 +221,7 @@ def test_the_verdict_names_the_gpu_that_was_judged(box: Facts, phi: Model) -> No
 
     verdict = choose(facts, phi, EngineSettings())[0]
 
-    assert (verdict.variant, verdict.gpu_uuid, verdict.slots) == ("gguf-cuda", "GPU-b", 2)
+    assert (verdict.variant, verdict.gpu_uuid, verdict.slots) == ("gguf-cuda", "GPU-b", 1)
 
 
 def test_threads_are_the_usable_physical_cores_unless_somebody_wishes_otherwise(box: Facts) -> None:

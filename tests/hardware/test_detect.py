@@ -2,12 +2,14 @@ import json
 from dataclasses import replace
 
 from agent.detect import as_json, report
+from agent.engines.options import Speeds
 from agent.hardware.choice import choose
 from agent.hardware.facts import Adapter, Facts, Gpu, Memory, Unknown
 from agent.models.manifest import Model
 from agent.settings import EngineSettings
 
 GB = 10**9
+SPEEDS = Speeds(50.0, ((1, 125.0),))
 
 
 def text_for(facts: Facts, model: Model, wishes: EngineSettings | None = None) -> str:
@@ -29,11 +31,41 @@ def test_the_report_says_what_the_box_is(box: Facts, phi: Model) -> None:
 def test_the_report_ends_with_what_runs_first_and_why(box: Facts, phi: Model) -> None:
     facts = box
 
-    last = text_for(facts, phi).splitlines()[-1]
+    text = text_for(facts, phi)
 
+    _, _, last = text.rpartition("\n\n")
     assert last.startswith(
-        "gguf-cpu runs first (llama.cpp on the CPU), because it fits: needs 8.9 GB of 12.4 GB"
+        "gguf-cpu runs first (llama.cpp on the CPU), because it fits: needs 12.2 GB of 12.4 GB"
     )
+
+
+def test_what_nobody_has_measured_is_named_with_the_command_that_does(box: Facts, phi: Model) -> None:
+    verdicts = choose(box, phi, EngineSettings(), {"gguf-cpu": SPEEDS})
+
+    last = report(box, verdicts, phi).splitlines()[-1]
+
+    assert last == "Not measured yet: onnx-cpu-int4; promptd calibrate does that."
+
+
+def test_measured_speeds_stand_in_the_report_and_in_the_json(box: Facts, phi: Model) -> None:
+    verdicts = choose(box, phi, EngineSettings(), {"gguf-cpu": SPEEDS, "onnx-cpu-int4": SPEEDS})
+
+    text, found = report(box, verdicts, phi), json.loads(json.dumps(as_json(box, verdicts, phi)))
+
+    assert "measured 8.0 tokens/s" in text
+    assert "Not measured yet" not in text
+    assert found["is_calibrated"] is True
+    assert found["verdicts"][0]["speeds"] == {"prefill_tokens_per_s": 50.0, "step_ms": [[1, 125.0]]}
+
+
+def test_the_prefix_cache_has_a_column(box: Facts, demo: Model) -> None:
+    facts = box
+
+    lines = text_for(facts, demo).splitlines()
+
+    (head,) = [line for line in lines if line.startswith("  #")]
+    (row,) = [line for line in lines if line.startswith("  1")]
+    assert row[: head.index("verdict")].split() == ["1", "gguf-cpu", "122", "MB", "1024", "8", "8192"]
 
 
 def test_every_variant_has_its_verdict_and_no_line_is_wider_than_100_columns(box: Facts, phi: Model) -> None:

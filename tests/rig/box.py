@@ -5,7 +5,7 @@ import json
 import signal
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,10 +56,11 @@ class Box:
             rows += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
         self.config.write_text("\n".join(rows) + "\n")
 
-    def launch(self, extra: Mapping[str, str] | None = None) -> Child:
+    def launch(self, extra: Mapping[str, str] | None = None, options: Sequence[str] = ()) -> Child:
         """Start the process without waiting for it."""
         self.births += 1
-        self.child = Child([sys.executable, "-m", "agent.cli", "run", "--config", str(self.config)], extra)
+        command = [sys.executable, "-m", "agent.cli", "run", "--config", str(self.config), *options]
+        self.child = Child(command, extra)
         return self.child
 
     def start(self, extra: Mapping[str, str] | None = None) -> None:
