@@ -72,11 +72,11 @@ def judge(bench: Bench, settings: Settings, measured: Mapping[str, Speeds]) -> O
         verdict = next(v for v in verdicts if v.variant == required)
         if not verdict.fits:
             raise ConfigError(f"engine.require: {required} cannot run here: {verdict.reason}")
-    candidates = tuple(_candidate(verdict, bench) for verdict in verdicts if verdict.fits)
+    candidates = tuple(_candidate(verdict, bench, settings) for verdict in verdicts if verdict.fits)
     return Outfit(bench.facts, bench.model, verdicts, candidates)
 
 
-def _candidate(verdict: Verdict, bench: Bench) -> Candidate:
+def _candidate(verdict: Verdict, bench: Bench, settings: Settings) -> Candidate:
     model, has_model = bench.model, BY_NAME[verdict.variant].device != "none"
     options = EngineOptions(
         variant=verdict.variant,
@@ -86,6 +86,7 @@ def _candidate(verdict: Verdict, bench: Bench) -> Candidate:
         context_length=verdict.context_length,
         gpu_uuid=verdict.gpu_uuid,
         cache_tokens=verdict.cache_tokens,
+        speculation=settings.engine.speculation,
         speeds=verdict.speeds,
     )
     stored = model.variant_for(verdict.variant)

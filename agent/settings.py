@@ -130,6 +130,8 @@ class EngineSettings(_Section):
     context_length: int | Auto = "auto"
     cache_tokens: int | Auto = "auto"
     """Tokens of prompt beginnings that are kept for later prompts; 0 keeps none."""
+    speculation: bool = True
+    """Whether next tokens are guessed from the text before, where that pays."""
     socket: Path | None = None
     """Socket of an engine worker that somebody else starts (systemd); by default the agent starts its own."""
 

@@ -24,8 +24,9 @@ WORTH_WAITING = 16
 class Batch:
     """The sequences that run together on one engine."""
 
-    def __init__(self, engine: Engine, pace: Pace | None = None) -> None:
+    def __init__(self, engine: Engine, pace: Pace | None = None, *, speculates: bool = True) -> None:
         self._engine = engine
+        self._speculates = speculates
         self._pace = pace or Pace(None)
         self._cache = PrefixCache(engine.shelf)
         self._guidance = Guidance(engine)
@@ -132,7 +133,8 @@ class Batch:
     def _next_tokens(self, running: LiveSequence, writing: int) -> Feed:
         """Feed what was chosen, and guesses of what comes next where they pay."""
         known, is_alone = running.tokens[running.fed :], running.request.deterministic
-        may_guess = len(known) == 1 and not is_alone and (self._engine.is_one_pass or writing == 1)
+        may_guess = self._speculates and len(known) == 1 and not is_alone
+        may_guess = may_guess and (self._engine.is_one_pass or writing == 1)
         draft = running.speculation.draft(writing, running.room, self._pace) if may_guess else []
         return Feed(running.slot, known + draft, running.fed, outputs=1 + len(draft), is_alone=is_alone)
 

@@ -44,6 +44,8 @@ class EngineOptions:
     """The one GPU to use; empty when there is nothing to choose."""
     cache_tokens: int = 0
     """Tokens whose keys and values are kept for prompts with the same beginning."""
+    speculation: bool = True
+    """Whether next tokens may be guessed from the text before, where that pays."""
     speeds: Speeds | None = None
     """None until somebody has measured."""
 

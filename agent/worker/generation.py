@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from agent.engines.batch import Batch
 from agent.engines.contract import Engine
-from agent.engines.options import Speeds
+from agent.engines.options import EngineOptions
 from agent.engines.pace import Pace
 from agent.engines.sequence import Request, Step
 from agent.engines.speed import measure
@@ -51,12 +51,12 @@ class Generation:
     def __init__(
         self,
         engine: Engine,
-        speeds: Speeds | None,
+        options: EngineOptions,
         frames: "queue.Queue[ToWorker | None]",
         send: Callable[[FromWorker], None],
     ) -> None:
         self._engine = engine
-        self._batch = Batch(engine, Pace(speeds))
+        self._batch = Batch(engine, Pace(options.speeds), speculates=options.speculation)
         self._frames = frames
         self._send = send
         self._answers: dict[str, Answer] = {}

@@ -56,7 +56,7 @@ def serve(channel: Channel) -> int:
         engine: Engine = import_module(first.module).open_engine(first.options)
         with contextlib.closing(engine):
             channel.send(Loaded(engine.facts))
-            Generation(engine, first.options.speeds, frames, channel.send).run()
+            Generation(engine, first.options, frames, channel.send).run()
     except BrokenPipeError:
         return 0
     except Exception as error:  # noqa: BLE001 -- border: a native library may fail in any way
