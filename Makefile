@@ -33,8 +33,8 @@ format: install ## format and mend what can be mended
 	@$(BIN)/ruff format $(SOURCES)
 	@$(BIN)/ruff check --fix $(SOURCES)
 
-bench: install ## the figures of docs/benchmarks.md, as ratios measured in one run
-	@$(BIN)/python -m benchmarks
+bench: install ## the figures of docs/benchmarks.md; BENCH=eight for one of them, BENCH=--quick for a look
+	@$(BIN)/python -m benchmarks $(BENCH)
 
 wheelhouse: install ## portable wheels for a whole fleet of this architecture: no box compiles anything
 	@mkdir -p dist/wheelhouse

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from benchmarks.percentile import percentile
 from benchmarks.requester import Requester, connected
-from benchmarks.stand import DEVICE, percentile, stand
+from benchmarks.stand import DEVICE, stand
 
 ROUNDS = 400
 WARM_UP = 20

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -11,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent.client import Client
+from agent.client import AskError, Client
 from agent.mqtt.local import local_broker, process
 from agent.settings import BrokerSettings
 
 DEVICE = "bench"
 READY_TIMEOUT_S = 300.0
+GLANCE_S = 1.0
 BUILD = Path("build")
 """On the disk of the checkout: a commit on a memory file system would be too fast to be true."""
 
@@ -55,11 +57,15 @@ def stand(engine: dict[str, Any], broker_port: int | None = None) -> Iterator[St
             began_s = time.monotonic()
             command = [sys.executable, "-m", "agent.cli", "run", "--config", str(config)]
             agent = stack.enter_context(process(command, folder / "agent.log", dict(os.environ)))
-            client.wait_for("status", lambda status: status["state"] == "ready", READY_TIMEOUT_S)
+            _wait_until_ready(client, agent, folder / "agent.log")
             yield Stand(port, agent.pid, time.monotonic() - began_s)
 
 
-def percentile(values: list[float], q: float) -> float:
-    """Return the q-th percentile (nearest rank)."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * q / 100))]
+def _wait_until_ready(client: Client, agent: "subprocess.Popen[bytes]", log: Path) -> None:
+    """Wait for the status `ready`, but not for an agent that has ended."""
+    end_s = time.monotonic() + READY_TIMEOUT_S
+    while time.monotonic() < end_s and agent.poll() is None:
+        with contextlib.suppress(AskError):
+            client.wait_for("status", lambda status: status["state"] == "ready", GLANCE_S)
+            return
+    raise SystemExit(f"promptd does not become ready: {log.read_text(errors='replace')[-2000:]}")

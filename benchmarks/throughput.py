@@ -2,17 +2,16 @@
 
 import json
 import statistics
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
-from agent.engines.batch import Batch, Request
+from agent.engines.batch import Batch
 from agent.engines.options import EngineOptions
+from agent.engines.sequence import Request
 from agent.wire.prompt import Message, Sampling
-from benchmarks.random_gguf import write_random_gguf
+from benchmarks.models import model_path
 from benchmarks.requester import Requester
-from benchmarks.stand import BUILD, DEVICE, stand
+from benchmarks.stand import DEVICE, stand
 
 ROUNDS = 31
 REST_S = 0.5
@@ -27,26 +26,24 @@ def measure() -> list[tuple[str, str, str]]:
     """Return rows of (what, measured, goal), on random weights of a 360 M-parameter Phi-3 shape."""
     from agent.engines import llama_cpp  # noqa: PLC0415 -- native code only where it is measured
 
-    BUILD.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="promptd-bench-", dir=BUILD) as folder:
-        model = write_random_gguf(Path(folder) / "random-360m.q4_0.gguf")
-        engine = llama_cpp.open_engine(EngineOptions("gguf-cpu", model, THREADS, 1, CONTEXT_TOKENS))
-        wishes: dict[str, Any] = {"model": str(model), "require": "gguf-cpu", "threads": THREADS, "slots": 1}
-        rates: list[tuple[float, float]] = []
-        firsts: list[tuple[float, float]] = []
-        with (
-            stand(wishes | {"context_length": CONTEXT_TOKENS}) as running,
-            Requester(running.port, "promptd/v1/client/bench/response/t") as requester,
-        ):
-            for round_number in range(ROUNDS + 1):
-                inside = _in_process(engine)
-                time.sleep(REST_S)
-                outside = _through_mqtt(requester)
-                time.sleep(REST_S)
-                if round_number:
-                    firsts.append((inside[0], outside[0]))
-                    rates.append((inside[1], outside[1]))
-        engine.close()
+    model = model_path("360m", "gguf")
+    engine = llama_cpp.open_engine(EngineOptions("gguf-cpu", model, THREADS, 1, CONTEXT_TOKENS))
+    wishes: dict[str, Any] = {"model": str(model), "require": "gguf-cpu", "threads": THREADS, "slots": 1}
+    rates: list[tuple[float, float]] = []
+    firsts: list[tuple[float, float]] = []
+    with (
+        stand(wishes | {"context_length": CONTEXT_TOKENS}) as running,
+        Requester(running.port, "promptd/v1/client/bench/response/t") as requester,
+    ):
+        for round_number in range(ROUNDS + 1):
+            inside = _in_process(engine)
+            time.sleep(REST_S)
+            outside = _through_mqtt(requester)
+            time.sleep(REST_S)
+            if round_number:
+                firsts.append((inside[0], outside[0]))
+                rates.append((inside[1], outside[1]))
+    engine.close()
     ratio = statistics.median(outside / inside for inside, outside in rates)
     more_ms = statistics.median((outside - inside) * 1000 for inside, outside in firsts)
     seen = [statistics.median(column) for column in zip(*rates, strict=True)]
