@@ -127,7 +127,7 @@ def _change(before: Verdict, after: Verdict) -> list[str]:
 
 def _chunk_tokens(verdict: Verdict) -> int:
     """Return how much of a prompt enters beside running answers, as the step loop begins with."""
-    return Pace(verdict.speeds).chunk_tokens(in_company=True)
+    return Pace(verdict.speeds).chunk_tokens()
 
 
 def _first(found: Outfit) -> Verdict | None:

@@ -8,10 +8,11 @@ token limit, a stop string or a cancellation, and its slot is free for the next 
 import time
 from dataclasses import replace
 
+from agent.engines.allowance import common_length
 from agent.engines.contract import Engine, Feed, Logits
 from agent.engines.guidance import Guidance
 from agent.engines.pace import Pace
-from agent.engines.prefix_cache import PrefixCache, common_length
+from agent.engines.prefix_cache import PrefixCache
 from agent.engines.sequence import LiveSequence, Request, Step
 from agent.wire.errors import ContextLengthExceeded, InvalidField, PromptError
 
@@ -116,7 +117,7 @@ class Batch:
         """Every answer gets its next tokens; prompts share one chunk, first come first served."""
         writing = [running for running in self._running.values() if not running.is_reading]
         feeds = [(running, self._next_tokens(running, len(writing))) for running in writing]
-        room = self._pace.chunk_tokens(in_company=bool(writing))
+        room = self._pace.chunk_tokens()
         someone_is_alone = any(running.request.deterministic for running in writing)
         for running in self._running.values():
             if not running.is_reading:
@@ -141,7 +142,7 @@ class Batch:
     def _leader(self, newcomer: LiveSequence) -> tuple[LiveSequence, int] | None:
         """Return who is about to compute the longest beginning that this prompt shares with it."""
         tokens, best = newcomer.request.tokens, None
-        shared = self._cache.match(tokens) + WORTH_WAITING
+        shared = self._cache.expect(tokens) + WORTH_WAITING
         for other in self._running.values():
             length = common_length(other.request.tokens, tokens[:-1])
             if other.is_reading and not other.request.deterministic and length > shared:

@@ -52,16 +52,34 @@ class Shelf(Protocol):
         ...
 
     @property
+    def first_tokens(self) -> int:
+        """How many it should hold as long as nobody has seen prompts that share their beginning."""
+        ...
+
+    @property
     def segments(self) -> int:
         """How many segments there may be."""
+        ...
+
+    @property
+    def held_tokens(self) -> int:
+        """How many tokens all segments take at this moment."""
+        ...
+
+    def cost(self, start: int, stop: int) -> int:
+        """Return how many tokens a new segment would take."""
+        ...
+
+    def least_tokens(self, kept: int) -> int:
+        """Return how many tokens a segment that follows `kept` ones must have to be worth it."""
         ...
 
     def keep(self, slot: int, start: int, stop: int) -> int:
         """Keep positions `start` to `stop` of a slot as a new segment; return its number."""
         ...
 
-    def restore(self, segment: int, slot: int) -> None:
-        """Give a slot what the segment holds, at the positions it was kept from."""
+    def restore(self, segments: Sequence[int], slot: int) -> None:
+        """Give an empty slot what segments hold that follow each other from position 0 on, and maybe more."""
         ...
 
     def split(self, segment: int, at: int) -> int:

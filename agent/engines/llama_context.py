@@ -1,14 +1,17 @@
-"""One llama.cpp context: a KV cache that its sequences share, and the batch that is decoded against it.
+"""A llama.cpp context: one stream of KV cells for every slot, and the batch that is decoded against them.
 
-A KV cell may belong to several sequences at once (`llama_memory_seq_cp` in llama.h): a prompt beginning that
-is kept, and every slot that uses it, share the same cells, and nothing is copied.
+Attention on the CPU passes by every cell of a stream that is in use. In one stream for all (`kv_unified`) a
+row would pass by the cells of all slots and of all that is kept; a stream for each slot holds its own only
+(docs/decisions/0006).
 """
 
+import ctypes
 from collections.abc import Sequence
 from typing import Any
 
 import llama_cpp
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.engines.contract import Feed, Logits
 from agent.engines.llama_log import LOG
@@ -17,65 +20,53 @@ from agent.wire.errors import EngineError
 STEP_TOKENS = 2048
 """The most tokens one call of `llama_decode` takes; the library splits them into passes of `PASS_TOKENS`."""
 PASS_TOKENS = 512
-WHOLE = -1
-"""As a position: from the beginning, or to the end."""
+TO_THE_END = -1
+
+State = NDArray[np.uint8]
+"""Keys and values of one slot, in the library's own format."""
 
 
 class LlamaContext:
-    """A KV cache for `slots` sequences and, beside them, kept segments."""
+    """The KV cache of all slots."""
 
-    def __init__(self, model: Any, *, slots: int, segments: int, tokens: int, threads: int) -> None:  # noqa: ANN401 -- a C pointer
+    def __init__(self, model: Any, *, slots: int, context_length: int, threads: int) -> None:  # noqa: ANN401 -- a C pointer
         parameters = llama_cpp.llama_context_default_params()
-        parameters.n_ctx = tokens
+        parameters.n_ctx = context_length * slots
         parameters.n_batch, parameters.n_ubatch = STEP_TOKENS, PASS_TOKENS
-        parameters.n_seq_max = slots + segments
-        parameters.kv_unified = True
+        parameters.n_seq_max = slots
+        parameters.kv_unified = False
         parameters.n_threads = parameters.n_threads_batch = threads
         self._context = llama_cpp.llama_init_from_model(model, parameters)
         if not self._context:
-            raise EngineError(f"llama.cpp cannot open a context of {tokens} tokens: {LOG.last_error}")
+            raise EngineError(
+                f"llama.cpp cannot open {slots} slots of {context_length} tokens: {LOG.last_error}"
+            )
         self._memory = llama_cpp.llama_get_memory(self._context)
         self._batch = llama_cpp.llama_batch_init(STEP_TOKENS, 0, 1)
         self._vocabulary = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(model))
-        self._spans: dict[int, tuple[int, int]] = {}
-        self._unused = list(range(slots, slots + segments))
 
     def decode(self, feeds: Sequence[Feed]) -> list[Logits]:
-        """Compute all feeds with one `llama_decode`."""
+        """Compute all feeds with one `llama_decode`; the logits are copies."""
         rows = self._fill(feeds)
         code = llama_cpp.llama_decode(self._context, self._batch)
         if code != 0:
             raise EngineError(f"llama_decode returned {code}: {LOG.last_error or 'no reason given'}")
         return [self._logits(row, feed.outputs) for row, feed in zip(rows, feeds, strict=True)]
 
-    def truncate(self, sequence: int, length: int) -> None:
-        """Let a sequence end at `length`."""
-        llama_cpp.llama_memory_seq_rm(self._memory, sequence, length, WHOLE)
+    def truncate(self, slot: int, length: int) -> None:
+        """Let a slot end at `length`."""
+        llama_cpp.llama_memory_seq_rm(self._memory, slot, length, TO_THE_END)
 
-    def keep(self, slot: int, start: int, stop: int) -> int:
-        """Make a new segment a member of the slot's cells."""
-        segment = self._unused.pop()
-        self._spans[segment] = (start, stop)
-        llama_cpp.llama_memory_seq_cp(self._memory, slot, segment, start, stop)
-        return segment
+    def state(self, slot: int) -> State:
+        """Return a copy of what a slot holds."""
+        state = np.empty(llama_cpp.llama_state_seq_get_size(self._context, slot), dtype=np.uint8)
+        llama_cpp.llama_state_seq_get_data(self._context, _pointer(state), state.size, slot)
+        return state
 
-    def restore(self, segment: int, slot: int) -> None:
-        """Make the slot a member of the segment's cells."""
-        llama_cpp.llama_memory_seq_cp(self._memory, segment, slot, *self._spans[segment])
-
-    def split(self, segment: int, at: int) -> int:
-        """Move the later cells of a segment to a new one."""
-        start, stop = self._spans[segment]
-        later = self.keep(segment, at, stop)
-        llama_cpp.llama_memory_seq_rm(self._memory, segment, at, stop)
-        self._spans[segment] = (start, at)
-        return later
-
-    def drop(self, segment: int) -> None:
-        """End the segment's membership; cells that nobody else uses are free."""
-        llama_cpp.llama_memory_seq_rm(self._memory, segment, WHOLE, WHOLE)
-        del self._spans[segment]
-        self._unused.append(segment)
+    def set_state(self, slot: int, state: State) -> None:
+        """Let a slot hold what was copied from another one before."""
+        if not llama_cpp.llama_state_seq_set_data(self._context, _pointer(state), state.size, slot):
+            raise EngineError(f"llama.cpp cannot take over a kept prompt beginning: {LOG.last_error}")
 
     def close(self) -> None:
         """Free batch and context."""
@@ -98,10 +89,12 @@ class LlamaContext:
         return rows
 
     def _logits(self, first_row: int, outputs: int) -> Logits:
-        if not outputs:
-            return np.empty((0, self._vocabulary), dtype=np.float32)
-        rows = [
-            np.ctypeslib.as_array(llama_cpp.llama_get_logits_ith(self._context, row), (self._vocabulary,))
-            for row in range(first_row, first_row + outputs)
-        ]
-        return rows[0][None] if outputs == 1 else np.stack(rows)
+        logits = np.empty((outputs, self._vocabulary), dtype=np.float32)
+        for row in range(outputs):
+            pointer = llama_cpp.llama_get_logits_ith(self._context, first_row + row)
+            logits[row] = np.ctypeslib.as_array(pointer, (self._vocabulary,))
+        return logits
+
+
+def _pointer(state: State) -> Any:  # noqa: ANN401 -- a C pointer
+    return state.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))

@@ -34,11 +34,24 @@ class RowShelf:
     """A segment is a list of places on the shelf, one a token: cutting it in two copies nothing."""
 
     def __init__(self, layers: Sequence[Layer], tokens: int) -> None:
-        self.tokens = self.segments = tokens
+        self.tokens = self.first_tokens = self.segments = tokens
         self._layers = layers
         self._free = list(range(tokens))
         self._places: dict[int, tuple[int, list[int]]] = {}
         self._next = 0
+
+    @property
+    def held_tokens(self) -> int:
+        """Places in use."""
+        return self.tokens - len(self._free)
+
+    def cost(self, start: int, stop: int) -> int:
+        """Return the places a segment takes."""
+        return stop - start
+
+    def least_tokens(self, _kept: int) -> int:
+        """Return 1: a copy of few tokens is cheap."""
+        return 1
 
     def keep(self, slot: int, start: int, stop: int) -> int:
         """Copy positions of a slot to free places."""
@@ -47,11 +60,11 @@ class RowShelf:
             layer.shelf[:, places] = layer.rows[slot, :, start:stop]
         return self._name(start, places)
 
-    def restore(self, segment: int, slot: int) -> None:
-        """Copy a segment into a slot."""
-        start, places = self._places[segment]
+    def restore(self, segments: Sequence[int], slot: int) -> None:
+        """Copy segments into a slot."""
+        places = [place for segment in segments for place in self._places[segment][1]]
         for layer in self._layers:
-            layer.rows[slot, :, start : start + len(places)] = layer.shelf[:, places]
+            layer.rows[slot, :, : len(places)] = layer.shelf[:, places]
 
     def split(self, segment: int, at: int) -> int:
         """Divide the places of a segment."""

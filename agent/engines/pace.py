@@ -6,8 +6,8 @@ NEWS_SHARE = 0.2
 """How much the newest measurement counts."""
 ROW_SHARE = 0.35
 """What one more row is taken to cost, as a share of a step with one row, until somebody has measured."""
-COMPANY_MS, ALONE_MS = 150.0, 600.0
-"""How long a chunk may take while answers are being written, and while nobody waits for a next token."""
+CHUNK_MS = 250.0
+"""How long a chunk may make others wait: for their next token, for their first one, or for a cancellation."""
 CHUNK_MIN, CHUNK_FIRST, CHUNK_MAX = 32, 128, 512
 """In tokens. Below the smallest chunk, reading a prompt is as slow as writing an answer."""
 
@@ -39,12 +39,11 @@ class Pace:
             slope = self._step_ms[below] * ROW_SHARE / (1 + ROW_SHARE * (below - 1))
         return self._step_ms[below] + slope * (rows - below)
 
-    def chunk_tokens(self, *, in_company: bool) -> int:
+    def chunk_tokens(self) -> int:
         """Return how many tokens of prompts may enter the next step."""
         if not self._read_ms:
             return CHUNK_FIRST
-        wanted = (COMPANY_MS if in_company else ALONE_MS) / self._read_ms
-        return int(min(max(wanted, CHUNK_MIN), CHUNK_MAX))
+        return int(min(max(CHUNK_MS / self._read_ms, CHUNK_MIN), CHUNK_MAX))
 
 
 def _mixed(old: float | None, new: float) -> float:

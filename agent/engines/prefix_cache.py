@@ -7,6 +7,7 @@ arXiv:2312.07104, section 3).
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from agent.engines.allowance import Allowance, common_length
 from agent.engines.contract import Shelf
 
 
@@ -41,43 +42,45 @@ class PrefixCache:
 
     def __init__(self, shelf: Shelf | None) -> None:
         self._shelf = shelf
+        self._allowance = Allowance(shelf)
         self._root = Node(0, (), 0, None)
         self._nodes: set[Node] = set()
         self._clock = 0
-        self.held_tokens = 0
 
     def match(self, tokens: Sequence[int]) -> int:
         """Return how many of the first tokens are kept."""
         return self._find(tokens)[1]
 
-    def restore(self, tokens: Sequence[int], slot: int) -> int:
-        """Give an empty slot what is kept of these tokens; return how many that are.
+    def expect(self, tokens: tuple[int, ...]) -> int:
+        """Hear of a prompt that will be read; return how many of its first tokens are kept."""
+        length = self.match(tokens)
+        self._allowance.learn(tokens, length)
+        return length
 
-        The slot may get more than that, up to the end of a segment: truncate it.
+    def restore(self, tokens: Sequence[int], slot: int) -> int:
+        """Give an empty slot what is kept of a prompt; return how many tokens that are.
+
+        The slot may get more than that: truncate it.
         """
         node, length = self._find(tokens)
-        if self._shelf:
-            for each in reversed(list(node.path)):
-                self._shelf.restore(each.segment, slot)
-        self._touch(node)
+        if self._shelf and length:
+            self._shelf.restore([each.segment for each in reversed(list(node.path))], slot)
+            self._touch(node)
         return length
 
     def insert(self, tokens: Sequence[int], slot: int) -> None:
-        """Keep what a slot holds of these tokens, as far as there is room."""
-        if self._shelf is None:
-            return
-        node, length = self._find(tokens)
+        """Keep what a slot holds of these tokens, if it is worth it and there is room."""
+        shelf, (node, length) = self._shelf, self._find(tokens)
         self._touch(node)
-        if length == len(tokens) or not self._make_room(self._shelf, len(tokens) - length, node):
+        if shelf is None or len(tokens) - length < shelf.least_tokens(length):
+            return
+        if not self._make_room(shelf, shelf.cost(length, len(tokens)), node):
             return
         if length < node.stop:
-            self._split(self._shelf, node, length)
-        stop = min(len(tokens), length + self._shelf.tokens - self.held_tokens)
-        if stop > length:
-            leaf = Node(length, tuple(tokens[length:stop]), self._shelf.keep(slot, length, stop), node)
-            self._add(node, leaf)
-            self.held_tokens += len(leaf.tokens)
-            self._touch(leaf)
+            self._split(shelf, node, length)
+        leaf = Node(length, tuple(tokens[length:]), shelf.keep(slot, length, len(tokens)), node)
+        self._add(node, leaf)
+        self._touch(leaf)
 
     def _find(self, tokens: Sequence[int]) -> tuple[Node, int]:
         """Return the last node that shares tokens with these, and how many are shared in all."""
@@ -91,14 +94,14 @@ class PrefixCache:
         return node, length
 
     def _make_room(self, shelf: Shelf, tokens: int, keeping: Node) -> bool:
-        """Drop the oldest leaves until the tokens and two segments fit; tell whether anything fits."""
-        kept = set(keeping.path)
-        while self.held_tokens + tokens > shelf.tokens or len(self._nodes) + 2 > shelf.segments:
+        """Drop the oldest leaves until the tokens and two segments fit; tell whether they do."""
+        kept, allowed = set(keeping.path), self._allowance.tokens
+        while shelf.held_tokens + tokens > allowed or len(self._nodes) + 2 > shelf.segments:
             leaves = [node for node in self._nodes if not node.children and node not in kept]
-            if not leaves:
-                break
+            if tokens > allowed or not leaves:
+                return False
             self._drop(shelf, min(leaves, key=lambda leaf: leaf.used))
-        return self.held_tokens < shelf.tokens and len(self._nodes) + 2 <= shelf.segments
+        return True
 
     def _split(self, shelf: Shelf, node: Node, at: int) -> None:
         """Cut a node before position `at`; the later part becomes its only child."""
@@ -116,7 +119,6 @@ class PrefixCache:
     def _drop(self, shelf: Shelf, leaf: Node) -> None:
         shelf.drop(leaf.segment)
         self._nodes.remove(leaf)
-        self.held_tokens -= len(leaf.tokens)
         if leaf.parent:
             del leaf.parent.children[leaf.tokens[0]]
 
@@ -124,9 +126,3 @@ class PrefixCache:
         self._clock += 1
         for each in node.path:
             each.used = self._clock
-
-
-def common_length(these: Sequence[int], those: Sequence[int]) -> int:
-    """Return how many first tokens are the same."""
-    pairs = zip(these, those, strict=False)
-    return next((n for n, (one, other) in enumerate(pairs) if one != other), min(len(these), len(those)))

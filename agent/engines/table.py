@@ -24,8 +24,6 @@ class Row:
     """Memory of the runtime beside weights and KV cache, measured on models of 4 and 360 million weights."""
     shares_prefixes: bool = False
     """Whether keys and values of prompt beginnings can be kept for later prompts."""
-    has_second_context: bool = False
-    """Whether the first `deterministic` prompt opens another context of one slot, which must fit too."""
 
 
 MIB = 1024 * 1024
@@ -41,7 +39,6 @@ TABLE: tuple[Row, ...] = (
         kv_bytes_per_value=2,
         overhead_bytes=600 * MIB,
         shares_prefixes=True,
-        has_second_context=True,
     ),
     Row(
         name="onnx-cuda-int4",
@@ -83,7 +80,6 @@ TABLE: tuple[Row, ...] = (
         kv_bytes_per_value=2,
         overhead_bytes=96 * MIB,
         shares_prefixes=True,
-        has_second_context=True,
     ),
     Row(
         name="onnx-cpu-int4",

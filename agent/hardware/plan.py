@@ -71,9 +71,8 @@ def needed_bytes(row: Row, model: Model, way: Way) -> int:
 
 
 def kv_bytes(row: Row, model: Model, way: Way) -> int:
-    """Return the bytes of keys and values: of all slots, the prefix cache, and a second context."""
-    slots = way.slots + (1 if row.has_second_context else 0)
-    tokens = way.context_length * slots + way.cache_tokens
+    """Return the bytes of keys and values: of all slots and the prefix cache."""
+    tokens = way.context_length * way.slots + way.cache_tokens
     return tokens * model.shape.kv_bytes_per_token(row.kv_bytes_per_value)
 
 

@@ -50,7 +50,7 @@ class SteadyPace(Pace):
     def note(self, *, rows: int, read: int, took_ms: float) -> None:
         """Learn nothing."""
 
-    def chunk_tokens(self, *, in_company: bool) -> int:  # noqa: ARG002 -- as the step loop calls it
+    def chunk_tokens(self) -> int:
         return CHUNK
 
 

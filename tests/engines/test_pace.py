@@ -33,26 +33,20 @@ def test_a_step_that_became_slower_counts_little_by_little() -> None:
 def test_the_first_chunk_comes_before_any_measurement() -> None:
     pace = Pace(None)
 
-    assert pace.chunk_tokens(in_company=True) == CHUNK_FIRST
-
-
-def test_a_chunk_is_smaller_while_somebody_waits_for_a_next_token() -> None:
-    pace = Pace(MEASURED)
-
-    assert pace.chunk_tokens(in_company=True) < pace.chunk_tokens(in_company=False)
+    assert pace.chunk_tokens() == CHUNK_FIRST
 
 
 @pytest.mark.parametrize(("tokens_per_s", "chunk"), [(1.0, CHUNK_MIN), (1e6, CHUNK_MAX)])
 def test_a_chunk_is_neither_too_small_nor_too_large(tokens_per_s: float, chunk: int) -> None:
     pace = Pace(Speeds(tokens_per_s, ((1, 1.0),)))
 
-    assert pace.chunk_tokens(in_company=True) == chunk
+    assert pace.chunk_tokens() == chunk
 
 
 def test_the_speed_of_reading_is_learned_from_chunks() -> None:
     pace = Pace(MEASURED)
 
     for _ in range(50):
-        pace.note(rows=0, read=100, took_ms=1000.0)
+        pace.note(rows=0, read=100, took_ms=2000.0)
 
-    assert pace.chunk_tokens(in_company=False) == pytest.approx(60, abs=1)
+    assert pace.chunk_tokens() == pytest.approx(CHUNK_MIN, abs=1)
