@@ -44,7 +44,7 @@ def test_slots_are_lowered_before_the_context_is(box: Facts, phi: Model) -> None
 
     verdict = choose(facts, phi, EngineSettings())[0]
 
-    assert (verdict.slots, verdict.context_length) == (1, 4096)
+    assert (verdict.slots, verdict.context_length) == (2, 4096)
 
 
 def test_the_context_is_lowered_when_one_slot_does_not_fit_and_the_reason_says_so(
@@ -54,8 +54,8 @@ def test_the_context_is_lowered_when_one_slot_does_not_fit_and_the_reason_says_s
 
     verdict = choose(facts, phi, EngineSettings())[0]
 
-    assert (verdict.slots, verdict.context_length) == (2, 512)
-    assert "with the context lowered to 2 slots of 512 tokens" in verdict.reason
+    assert (verdict.slots, verdict.context_length) == (1, 1024)
+    assert "with the context lowered to 1 slot of 1024 tokens" in verdict.reason
 
 
 def test_explicit_numbers_are_honoured(box: Facts, phi: Model) -> None:
@@ -71,7 +71,7 @@ def test_explicit_numbers_that_do_not_fit_are_refused_with_their_sizes(box: Fact
 
     verdict = verdict_on("gguf-cpu", choose(box, phi, wishes))
 
-    assert verdict.reason == "needs 17.0 GB for 8 slots of 4096 tokens, 12.4 GB available"
+    assert verdict.reason == "needs 15.4 GB for 8 slots of 4096 tokens, 12.4 GB available"
     assert (verdict.slots, verdict.context_length) == (8, 4096)
 
 
@@ -119,7 +119,7 @@ def test_a_required_variant_that_does_not_fit_is_refused_and_nothing_replaces_it
     verdicts = choose(facts, phi, EngineSettings(require="gguf-cpu"))
 
     assert fitting(verdicts) == []
-    expected = "needs at least 2.9 GB for 1 slot of 512 tokens, 1.3 GB available"
+    expected = "needs at least 2.7 GB for 1 slot of 512 tokens, 1.3 GB available"
     assert verdict_on("gguf-cpu", verdicts).reason == expected
 
 
@@ -221,7 +221,7 @@ def test_the_verdict_names_the_gpu_that_was_judged(box: Facts, phi: Model) -> No
 
     verdict = choose(facts, phi, EngineSettings())[0]
 
-    assert (verdict.variant, verdict.gpu_uuid, verdict.slots) == ("gguf-cuda", "GPU-b", 1)
+    assert (verdict.variant, verdict.gpu_uuid, verdict.slots) == ("gguf-cuda", "GPU-b", 2)
 
 
 def test_threads_are_the_usable_physical_cores_unless_somebody_wishes_otherwise(box: Facts) -> None:
