@@ -13,6 +13,7 @@ import structlog
 from structlog.typing import EventDict
 
 from agent.engines.options import Speeds
+from agent.hardware import calibration as calibration_file
 from agent.hardware.calibration import FILE_NAME, Bench, Calibration
 from agent.hardware.facts import Facts
 from agent.models.manifest import Model, ModelFile
@@ -32,7 +33,9 @@ def calibration(tmp_path: Path) -> Calibration:
 
 
 @pytest.fixture
-def logged() -> Iterator[list[EventDict]]:
+def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[EventDict]]:
+    # A logger that was used before keeps the processors of that time, so it is a fresh one here.
+    monkeypatch.setattr(calibration_file, "LOG", structlog.get_logger())
     with structlog.testing.capture_logs() as lines:
         yield lines
 
