@@ -97,7 +97,9 @@ class Agent:
         self._dispatcher = Dispatcher(
             ledger, endings, self._publish, beat("dispatcher", LOOP_LIMIT_S), outfit.speeds
         )
-        self._supervisor = Supervisor(outfit.candidates, settings.engine, self._dispatcher)
+        self._supervisor = Supervisor(
+            outfit.candidates, settings.engine, self._dispatcher, outfit.misfits(settings.engine.prefer)
+        )
         self._dispatcher.supervisor = self._supervisor
         filters = settings.broker.response_topics or self._topics.default_response_filters
         self._intake = Intake(

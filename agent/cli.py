@@ -121,6 +121,8 @@ def ask(
     with Client(settings.broker, device or settings.device_id) as client:
         answer = client.ask(body, timeout_s, on_text=_say_nothing if as_json else _print_now)
     typer.echo(json.dumps(answer) if as_json else "")
+    if answer["choices"][0]["finish_reason"] == "length":
+        typer.echo("promptd: the answer reached its token limit and is cut off; raise --max-tokens", err=True)
 
 
 @app.command()

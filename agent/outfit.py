@@ -27,6 +27,12 @@ class Outfit:
     verdicts: tuple[Verdict, ...]
     candidates: tuple[Candidate, ...]
 
+    def misfits(self, preferred: str) -> list[str]:
+        """Return why the preferred variant does not fit; if nothing does, why each stored one does not."""
+        refused = [verdict for verdict in self.verdicts if not verdict.fits]
+        wanted = {preferred} if self.candidates else {v.variant for v in refused if v.needed_bytes}
+        return [f"{verdict.variant}: {verdict.reason}" for verdict in refused if verdict.variant in wanted]
+
     def verdict_bodies(self) -> list[dict[str, Any]]:
         """Return the verdicts for `info`."""
         return [asdict(verdict) for verdict in self.verdicts]

@@ -16,6 +16,8 @@ FIRST_TOKENS = 2048
 """What is allowed when reuse is seen for the first time."""
 REMEMBERED, PATIENCE = 64, 64
 """Prompts."""
+REMEMBERED_TOKENS = 4096
+"""Of one prompt."""
 
 
 class Allowance:
@@ -32,7 +34,7 @@ class Allowance:
         if not self._most:
             return
         known = max((common_length(prompt, old) for old in self._recent), default=0)
-        self._recent.append(prompt)
+        self._recent.append(prompt[:REMEMBERED_TOKENS])
         if known - kept >= WORTH_KEEPING:
             self.tokens, self._unshared = min(self._most, max(self.tokens * 2, FIRST_TOKENS)), 0
         elif kept >= WORTH_KEEPING:

@@ -18,6 +18,8 @@ from agent.wire.errors import ContextLengthExceeded, InvalidField, PromptError
 
 CHUNK_ALONE = 256
 """Chunks of a prompt that must not depend on anybody else, not even on how fast this box is."""
+FORCED_TOKENS = 32
+"""The most tokens of one answer that enter in one step, however many a grammar forces at once."""
 WORTH_WAITING = 16
 """Shared tokens for which a prompt waits until somebody else has computed them."""
 
@@ -90,6 +92,7 @@ class Batch:
         try:
             step = running.advance(logits, feed.tokens[len(feed.tokens) - feed.outputs + 1 :])
         except PromptError as error:
+            self._engine.truncate(running.slot, running.fed)
             return self._leave(running, replace(running.step(), finish="cancelled", refusal=error))
         if running.fed < end:
             self._engine.truncate(running.slot, running.fed)
@@ -134,7 +137,9 @@ class Batch:
     def _next_tokens(self, running: LiveSequence, writing: int) -> Feed:
         """Feed what was chosen, and guesses of what comes next where they pay."""
         known, is_alone = running.tokens[running.fed :], running.request.deterministic
-        may_guess = self._speculates and len(known) == 1 and not is_alone
+        if len(known) > FORCED_TOKENS:
+            return Feed(running.slot, known[:FORCED_TOKENS], running.fed, outputs=0, is_alone=is_alone)
+        may_guess = self._speculates and self._engine.can_rewind and len(known) == 1 and not is_alone
         may_guess = may_guess and (self._engine.is_one_pass or writing == 1)
         draft = running.speculation.draft(writing, running.room, self._pace) if may_guess else []
         return Feed(running.slot, known + draft, running.fed, outputs=1 + len(draft), is_alone=is_alone)
@@ -145,7 +150,8 @@ class Batch:
         shared = self._cache.expect(tokens) + WORTH_WAITING
         for other in self._running.values():
             length = common_length(other.request.tokens, tokens[:-1])
-            if other.is_reading and not other.request.deterministic and length > shared:
+            can_lead = other.is_reading and not other.request.deterministic
+            if can_lead and length > shared and self._cache.has_room_for(len(other.request.tokens)):
                 best, shared = (other, length), length
         return best
 

@@ -124,6 +124,11 @@ class Engine(Protocol):
         """Whether all feeds of a step are one pass over the weights, however many tokens each has."""
         ...
 
+    @property
+    def can_rewind(self) -> bool:
+        """Whether a slot can be truncated to any length, and not only emptied."""
+        ...
+
     def lexicon(self) -> Lexicon:
         """Return the tokens as bytes; takes a while for a large vocabulary."""
         ...

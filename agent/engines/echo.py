@@ -18,6 +18,7 @@ class Echo:
 
     end_tokens = frozenset({END})
     is_one_pass = True
+    can_rewind = True
     shelf = None
 
     def __init__(self, options: EngineOptions) -> None:

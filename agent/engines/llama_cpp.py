@@ -1,13 +1,13 @@
 """llama.cpp through llama-cpp-python's low-level batch API: one `llama_decode` for all sequences."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import llama_cpp
 
 from agent.engines.contract import Feed, Logits
-from agent.engines.llama_context import LlamaContext
+from agent.engines.llama_context import STEP_TOKENS, LlamaContext
 from agent.engines.llama_log import LOG, listen
 from agent.engines.llama_shelf import LlamaShelf
 from agent.engines.llama_text import LlamaText
@@ -43,7 +43,11 @@ class LlamaCpp:
         self.text_tokens = self._text.text_tokens
         self.detokenizer = self._text.detokenizer
         self.lexicon = self._text.lexicon
-        self.shelf = LlamaShelf(self._context, options.cache_tokens) if options.cache_tokens else None
+        self.can_rewind = not (
+            llama_cpp.llama_model_is_recurrent(self._model) or llama_cpp.llama_model_is_hybrid(self._model)
+        )
+        has_shelf = options.cache_tokens and self.can_rewind
+        self.shelf = LlamaShelf(self._context, options.cache_tokens) if has_shelf else None
         self.truncate = self._context.truncate
         self.facts = EngineFacts(
             device="cuda" if LOG.is_all_on_gpu else "cpu",
@@ -52,7 +56,7 @@ class LlamaCpp:
             context_length=options.context_length,
             threads=options.threads,
             vocabulary=self._text.size,
-            cache_tokens=options.cache_tokens,
+            cache_tokens=options.cache_tokens if has_shelf else 0,
         )
 
     def forward(self, feeds: Sequence[Feed]) -> list[Logits]:
@@ -95,7 +99,19 @@ def _calls(feeds: Sequence[Feed]) -> list[list[Feed]]:
     alone = [[feed] for feed in feeds if feed.is_alone]
     short = [feed for feed in feeds if not feed.is_alone and len(feed.tokens) < LONG_TOKENS]
     long = [feed for feed in feeds if not feed.is_alone and len(feed.tokens) >= LONG_TOKENS]
-    return [group for group in (*alone, short, long) if group]
+    return [call for group in (*alone, short, long) for call in _filled(group)]
+
+
+def _filled(feeds: Sequence[Feed]) -> Iterator[list[Feed]]:
+    """Cut a group where it outgrows a call."""
+    call: list[Feed] = []
+    for feed in feeds:
+        if sum(len(each.tokens) for each in (*call, feed)) > STEP_TOKENS:
+            yield call
+            call = []
+        call.append(feed)
+    if call:
+        yield call
 
 
 def open_engine(options: EngineOptions) -> LlamaCpp:

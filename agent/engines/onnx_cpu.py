@@ -34,6 +34,7 @@ class UnknownGraph(EngineError):
 class OnnxCpu:
     """An ONNX model as a ragged batch on the CPU."""
 
+    can_rewind = True
     is_one_pass = False
     """The attention operator takes several tokens of one row only when no other row is in the pass."""
 

@@ -25,6 +25,7 @@ class OnnxGenai:
     """An ONNX model behind onnxruntime-genai; slots take turns inside a step."""
 
     is_one_pass = False
+    can_rewind = True
     shelf = None
 
     def __init__(self, options: EngineOptions, note: str = "") -> None:

@@ -51,6 +51,10 @@ class PrefixCache:
         """Return how many of the first tokens are kept."""
         return self._find(tokens)[1]
 
+    def has_room_for(self, tokens: int) -> bool:
+        """Tell whether a whole prompt of this length can be kept."""
+        return self._shelf is not None and self._shelf.cost(0, tokens) <= self._allowance.tokens
+
     def expect(self, tokens: tuple[int, ...]) -> int:
         """Hear of a prompt that will be read; return how many of its first tokens are kept."""
         length = self.match(tokens)
@@ -96,11 +100,17 @@ class PrefixCache:
     def _make_room(self, shelf: Shelf, tokens: int, keeping: Node) -> bool:
         """Drop the oldest leaves until the tokens and two segments fit; tell whether they do."""
         kept, allowed = set(keeping.path), self._allowance.tokens
-        while shelf.held_tokens + tokens > allowed or len(self._nodes) + 2 > shelf.segments:
+
+        def is_tight() -> bool:
+            return shelf.held_tokens + tokens > allowed or len(self._nodes) + 2 > shelf.segments
+
+        while is_tight():
             leaves = [node for node in self._nodes if not node.children and node not in kept]
             if tokens > allowed or not leaves:
                 return False
-            self._drop(shelf, min(leaves, key=lambda leaf: leaf.used))
+            for leaf in sorted(leaves, key=lambda node: node.used):
+                if is_tight():
+                    self._drop(shelf, leaf)
         return True
 
     def _split(self, shelf: Shelf, node: Node, at: int) -> None:

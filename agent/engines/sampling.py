@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from agent.engines.contract import Logits
-from agent.wire.errors import EngineError
+from agent.wire.errors import EngineError, InvalidField
 from agent.wire.prompt import Sampling
 
 
@@ -26,10 +26,13 @@ class Sampler:
 
         Raises:
             EngineError: the logits are not numbers, which means that the model or the device is broken.
+            InvalidField: every token is forbidden.
         """
         if self._sampling.repetition_penalty != 1:
             logits = self._penalized(logits)
         best = int(np.argmax(logits))
+        if logits[best] == -np.inf:
+            raise InvalidField("no token can follow; relax response_format or the sampling")
         if not np.isfinite(logits[best]):
             raise EngineError("the model returned logits that are not finite numbers")
         if self._sampling.temperature == 0:

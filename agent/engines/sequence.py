@@ -106,7 +106,7 @@ class LiveSequence:
                 break
         self.fed = min(known + right, len(self.tokens))
         if draft:
-            self.speculation.judge(len(draft), right)
+            self.speculation.judge(len(draft), min(right, len(self.tokens) - known))
         return self.step(text, finish)
 
     def step(self, text: str = "", finish: Finish | None = None) -> Step:
@@ -126,7 +126,8 @@ class LiveSequence:
             return self._rest(), "stop"
         tokens = [token, *self._followers(token)]
         text = ""
-        for each in tokens[: self._limit - self.answered]:
+        taken = tokens[: self._limit - self.answered]
+        for each in taken:
             self.tokens.append(each)
             self._sampler.accept(each)
             if self._speculation:
@@ -134,7 +135,7 @@ class LiveSequence:
             text += self._stops.push(self._detokenizer.push(each))
             if self._stops.has_matched:
                 return text, "stop"
-        if self._guide and self._guide.is_finished and self.tokens[-1] == tokens[-1]:
+        if self._guide and self._guide.is_finished and len(taken) == len(tokens):
             return text + self._rest(), "stop"
         return (text + self._rest(), "length") if self.answered >= self._limit else (text, None)
 

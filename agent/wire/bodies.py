@@ -1,5 +1,6 @@
 """The JSON bodies of requests: strict, bounded, and refused by the name of the field that is wrong."""
 
+import difflib
 import json
 import re
 from typing import Annotated, Any, TypeVar
@@ -77,7 +78,7 @@ class _PromptBody(_Body):
     top_p: float = Field(default=1.0, gt=0, le=1)
     top_k: int = Field(default=0, ge=0, le=MAX_TOKENS)
     min_p: float = Field(default=0.0, ge=0, le=1)
-    repetition_penalty: float = Field(default=1.0, gt=0, le=10)
+    repetition_penalty: float = Field(default=1.0, ge=0.1, le=10)
     seed: int | None = Field(default=None, ge=0, lt=1 << 63)
     deterministic: bool = False
     stop: Stop | Annotated[list[Stop], Field(max_length=MAX_STOPS)] = Field(default_factory=list)
@@ -128,7 +129,11 @@ def decode(model: type[AnyBody], payload: bytes) -> AnyBody:
     if not param:
         raise InvalidJson("the payload must be a JSON object")
     if detail["type"] == "extra_forbidden":
-        raise InvalidField(f"unknown field {param!r}; remove it", param=param)
+        near = difflib.get_close_matches(param, model.model_fields, n=1, cutoff=0.6)
+        raise InvalidField(
+            f"unknown field {param!r}; " + (f"did you mean {near[0]!r}?" if near else "remove it"),
+            param=param,
+        )
     raise InvalidField(f"{param}: {detail['msg']}", param=param)
 
 

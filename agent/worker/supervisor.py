@@ -67,9 +67,14 @@ class Supervisor:
     """Owns the worker process."""
 
     def __init__(
-        self, candidates: Sequence[Candidate], wishes: EngineSettings, listener: EngineListener
+        self,
+        candidates: Sequence[Candidate],
+        wishes: EngineSettings,
+        listener: EngineListener,
+        misfits: Sequence[str] = (),
     ) -> None:
         self._candidates = candidates
+        self._misfits = tuple(misfits)
         self._listener = listener
         self._unit_socket = wishes.socket
         self._is_required = bool(wishes.require)
@@ -153,7 +158,7 @@ class Supervisor:
         return worker.bury()
 
     def _start_first(self) -> tuple[Candidate, EngineFacts]:
-        falls: list[str] = []
+        falls = list(self._misfits)
         for candidate in self._candidates:
             variant = candidate.options.variant
             try:

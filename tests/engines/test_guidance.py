@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
-from agent.engines.batch import Batch
+from agent.engines.batch import FORCED_TOKENS, Batch
 from agent.engines.contract import Engine, Feed, Lexicon, Logits
 from agent.engines.digits import DigitWatch
 from agent.engines.guidance import Guidance
 from agent.engines.onnx_lexicon import token_bytes
-from agent.engines.sequence import Request
+from agent.engines.sequence import Request, Step
 from agent.wire.errors import EngineError, UnsupportedSchema
 from agent.wire.grammar import regex_grammar, schema_grammar
 from agent.wire.prompt import Grammar, Message, Sampling
-from engines.running import Golden, finish
+from engines.running import Golden, Witness, finish
 
 SCHEMAS: dict[str, dict[str, Any]] = json.loads(
     (Path(__file__).parent / "schemas.json").read_text(encoding="utf-8")
@@ -286,3 +286,35 @@ def test_digits_are_counted_outside_of_strings(text: str, is_enough: bool) -> No
     watch.push(text.encode())
 
     assert watch.is_enough == is_enough
+
+
+def test_an_answer_that_a_limit_cuts_inside_forced_tokens_ends_by_length(engine: Engine) -> None:
+    prompt = tuple(engine.chat_tokens([Message("user", "hello")]))
+    asked = Request("0", prompt, 5, Sampling(), grammar=Grammar("regex", "x{60}"))
+
+    steps = _all_steps(Batch(engine), [asked])
+
+    assert (steps[-1].finish, steps[-1].tokens) == ("length", 5)
+
+
+def test_many_answers_with_long_forced_texts_enter_in_bounded_steps(engine: Engine) -> None:
+    prompt = tuple(engine.chat_tokens([Message("user", "hello")]))
+    witness = Witness(engine)
+    asked = [
+        Request(str(n), prompt, 300, Sampling(), grammar=Grammar("regex", "x{300}"))
+        for n in range(engine.facts.slots)
+    ]
+
+    steps = _all_steps(Batch(witness), asked)
+
+    assert {step.finish for step in steps if step.finish} <= {"stop", "length"}
+    assert max(len(feed.tokens) for feeds in witness.steps[1:] for feed in feeds) <= FORCED_TOKENS
+
+
+def _all_steps(batch: Batch, requests: list[Request]) -> list[Step]:
+    for each in requests:
+        batch.admit(each)
+    steps: list[Step] = []
+    while not batch.is_idle:
+        steps += batch.step()
+    return steps

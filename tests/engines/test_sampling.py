@@ -6,7 +6,7 @@ from hypothesis.extra import numpy as arrays
 
 from agent.engines.contract import Logits
 from agent.engines.sampling import Sampler
-from agent.wire.errors import EngineError
+from agent.wire.errors import EngineError, InvalidField
 from agent.wire.prompt import Sampling
 
 LOGITS = arrays.arrays(np.float32, st.integers(1, 50), elements=st.floats(-50, 50, width=32))
@@ -95,9 +95,16 @@ def test_a_token_that_is_ruled_out_is_never_drawn() -> None:
     assert set(tokens) == {0, 2}
 
 
-@pytest.mark.parametrize("broken", [[0.0, np.nan], [np.inf, 0.0], [-np.inf, -np.inf]])
+@pytest.mark.parametrize("broken", [[0.0, np.nan], [np.inf, 0.0]])
 def test_logits_that_are_no_numbers_are_an_engine_error(broken: list[float]) -> None:
     logits = np.array(broken, dtype=np.float32)
 
     with pytest.raises(EngineError, match="not finite"):
         Sampler(Sampling(temperature=1.0)).choose(logits)
+
+
+def test_a_sequence_whose_tokens_are_all_forbidden_is_refused_alone() -> None:
+    logits = np.array([-np.inf, -np.inf], dtype=np.float32)
+
+    with pytest.raises(InvalidField, match="no token can follow"):
+        Sampler(Sampling()).choose(logits)

@@ -208,7 +208,7 @@ def test_what_can_be_enforced_is_let_in(schema: object) -> None:
 
 @pytest.mark.parametrize(
     "field",
-    [{"min_p": 1.1}, {"min_p": -0.1}, {"repetition_penalty": 0}, {"repetition_penalty": 10.1}],
+    [{"min_p": 1.1}, {"min_p": -0.1}, {"repetition_penalty": 0.09}, {"repetition_penalty": 10.1}],
     ids=str,
 )
 def test_a_sampling_field_out_of_range_is_refused(field: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """The supervisor with real workers: what cannot run falls, with a reason."""
 
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -75,6 +76,19 @@ def test_without_any_candidate_the_state_says_that_nothing_fits(witness: Witness
         supervisor.run()
 
     assert supervisor.state.phase == "failed"
+
+
+def test_a_preferred_variant_that_does_not_fit_is_named_as_a_fall(witness: Witness) -> None:
+    misfits = ["gguf-cuda: there is no NVIDIA GPU"]
+    supervisor = Supervisor([candidate("echo")], EngineSettings(), witness, misfits)
+    thread = threading.Thread(target=supervisor.run)
+
+    thread.start()
+    witness.wait_for_up()
+    supervisor.stop()
+    thread.join()
+
+    assert supervisor.state.falls == tuple(misfits)
 
 
 def test_a_prompt_too_large_for_the_worker_is_refused_and_harms_nobody(
