@@ -49,7 +49,7 @@ class OnnxCpu:
         self._session: ort.InferenceSession | None = _open_session(folder, options.threads)
         self._inputs = {one.name: one for one in self._session.get_inputs()}
         self._layers = self._allocate(options, _head_dim(folder))
-        self._views: dict[tuple[int, int], list[ort.OrtValue]] = {}
+        self._bindings: dict[tuple[int, int], ort.IOBinding] = {}
         self._filled = [0] * options.slots
         self.shelf = RowShelf(self._layers, options.cache_tokens) if options.cache_tokens else None
         self.facts = EngineFacts(
@@ -94,8 +94,8 @@ class OnnxCpu:
 
     def close(self) -> None:
         """Release the session and the buffers."""
+        self._bindings.clear()
         self._session = None
-        self._views.clear()
         self._layers = []
 
     def _allocate(self, options: EngineOptions, head_dim: int) -> list[Layer]:
@@ -139,15 +139,12 @@ class OnnxCpu:
         """Return the logits after every token: (rows, tokens of a row, vocabulary)."""
         if self._session is None:
             raise EngineError("the engine is closed")
-        binding = self._session.io_binding()
+        binding = self._binding(self._session, first_row, len(tokens))
         binding.bind_cpu_input("input_ids", tokens)
         binding.bind_cpu_input("attention_mask", mask)
         if "position_ids" in self._inputs:
             positions = mask.sum(axis=1, keepdims=True) - tokens.shape[1] + np.arange(tokens.shape[1])
             binding.bind_cpu_input("position_ids", positions.astype(np.int64))
-        for layer, view in zip(self._layers, self._view(first_row, len(tokens)), strict=True):
-            binding.bind_ortvalue_input(layer.past, view)
-            binding.bind_ortvalue_output(layer.present, view)
         binding.bind_output("logits", "cpu")
         try:
             self._session.run_with_iobinding(binding)
@@ -156,15 +153,16 @@ class OnnxCpu:
         logits: Logits = binding.get_outputs()[-1].numpy()
         return logits.astype(np.float32, copy=False)
 
-    def _view(self, first_row: int, rows: int) -> list[ort.OrtValue]:
-        """Return keys and values of neighbouring rows, as the runtime wants them."""
+    def _binding(self, session: ort.InferenceSession, first_row: int, rows: int) -> ort.IOBinding:
+        """Return a binding to keys and values of neighbouring rows; the rest is bound anew in every step."""
         key = (first_row, rows)
-        if key not in self._views:
-            self._views[key] = [
-                ort.OrtValue.ortvalue_from_numpy(layer.rows[first_row : first_row + rows])
-                for layer in self._layers
-            ]
-        return self._views[key]
+        if key not in self._bindings:
+            binding = self._bindings[key] = session.io_binding()
+            for layer in self._layers:
+                view = ort.OrtValue.ortvalue_from_numpy(layer.rows[first_row : first_row + rows])
+                binding.bind_ortvalue_input(layer.past, view)
+                binding.bind_ortvalue_output(layer.present, view)
+        return self._bindings[key]
 
 
 def _open_session(folder: Path, threads: int) -> ort.InferenceSession:
