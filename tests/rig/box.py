@@ -129,6 +129,7 @@ class Box:
     @contextlib.contextmanager
     def busy_engine(self) -> Iterator[Ticket]:
         """Hold the only slot with a prompt that does not move until the context ends."""
+        self.wait_for_down()  # whoever held the slot before has left it
         worker = self.worker()
         worker.suspend()
         try:
