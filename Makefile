@@ -7,7 +7,9 @@ export PATH := $(PATH):/usr/sbin:/sbin
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 LLAMA := $(shell sed -n 's/^llama-cpp-python==\([^ ;]*\).*/\1/p' constraints.txt)
-WHEEL := .cache/wheels/llama-cpp-python-$(LLAMA).built
+WHEEL := .cache/wheels/llama-cpp-python-$(LLAMA)-no-amx.built
+# Without AMX: on virtual machines that show it, its kernels end the process (llama.cpp issue 20824, pull request 26954).
+NO_AMX := -DCMAKE_C_FLAGS=-U__AMX_INT8__ -DCMAKE_CXX_FLAGS=-U__AMX_INT8__
 INSTALLED := .venv/.installed
 PROGRAMS := mosquitto mosquitto_rr cmake ninja g++ systemd-analyze
 PACKAGES := mosquitto mosquitto-clients cmake ninja-build g++ systemd python3-dev python3-venv
@@ -39,7 +41,7 @@ bench: install ## the figures of docs/benchmarks.md; BENCH=eight for one of them
 wheelhouse: install ## portable wheels for a whole fleet of this architecture: no box compiles anything
 	@mkdir -p dist/wheelhouse
 	@$(BIN)/pip wheel -q --no-deps -w dist/wheelhouse .
-	CMAKE_ARGS="-DLLAVA_BUILD=OFF -DGGML_NATIVE=OFF -DGGML_BACKEND_DL=ON -DGGML_CPU_ALL_VARIANTS=ON" \
+	CMAKE_ARGS="$(NO_AMX) -DLLAVA_BUILD=OFF -DGGML_NATIVE=OFF -DGGML_BACKEND_DL=ON -DGGML_CPU_ALL_VARIANTS=ON" \
 		$(BIN)/pip wheel --no-deps --no-cache-dir -w dist/wheelhouse llama-cpp-python==$(LLAMA)
 
 install: $(INSTALLED) ## only install
@@ -56,7 +58,7 @@ $(WHEEL): | .venv/bin/pip
 	@mkdir -p .cache/wheels
 	@echo "compiling llama-cpp-python $(LLAMA), once: 6 minutes on 2 cores"
 	@awk '/^[a-z0-9]/ { keep = /^llama-cpp-python==/ } keep' constraints.txt > .cache/llama.txt
-	@CMAKE_ARGS="-DLLAVA_BUILD=OFF" $(BIN)/pip wheel -v --no-deps --no-cache-dir --require-hashes \
+	@CMAKE_ARGS="$(NO_AMX) -DLLAVA_BUILD=OFF" $(BIN)/pip wheel -v --no-deps --no-cache-dir --require-hashes \
 		-r .cache/llama.txt -w .cache/wheels 2>&1 | tee .cache/llama.log \
 		| awk 'match($$0, /\[[0-9]+\/[0-9]+\]/) { printf "\r  compiled %s ", substr($$0, RSTART, RLENGTH); fflush() } \
 		END { print "" }' || { tail -n 30 .cache/llama.log; exit 1; }

@@ -137,12 +137,18 @@ class Batch:
     def _next_tokens(self, running: LiveSequence, writing: int) -> Feed:
         """Feed what was chosen, and guesses of what comes next where they pay."""
         known, is_alone = running.tokens[running.fed :], running.request.deterministic
-        if len(known) > FORCED_TOKENS:
-            return Feed(running.slot, known[:FORCED_TOKENS], running.fed, outputs=0, is_alone=is_alone)
+        most = self._most_forced(len(known) - 1, 1 if is_alone else writing)
+        if len(known) > most:
+            return Feed(running.slot, known[:most], running.fed, outputs=0, is_alone=is_alone)
         may_guess = self._speculates and self._engine.can_rewind and len(known) == 1 and not is_alone
         may_guess = may_guess and (self._engine.is_one_pass or writing == 1)
         draft = running.speculation.draft(writing, running.room, self._pace) if may_guess else []
         return Feed(running.slot, known + draft, running.fed, outputs=1 + len(draft), is_alone=is_alone)
+
+    def _most_forced(self, more: int, writing: int) -> int:
+        """Return how many tokens may enter at once when a grammar forces so many more than one."""
+        shares_passes = self._engine.is_one_pass or writing == 1 or not more
+        return FORCED_TOKENS if shares_passes or self._pace.pays_apart(more, writing) else 1
 
     def _leader(self, newcomer: LiveSequence) -> tuple[LiveSequence, int] | None:
         """Return who is about to compute the longest beginning that this prompt shares with it."""
@@ -175,6 +181,10 @@ class Batch:
             self._cache.insert(running.tokens[: running.fed], running.slot)
 
     def _learn(self, feeds: list[tuple[LiveSequence, Feed]], took_ms: float) -> None:
+        """Learn from steps that read something, or were one pass."""
+        is_one_pass = self._engine.is_one_pass or len(feeds) == 1
+        if not is_one_pass and any(len(feed.tokens) > 1 and not running.is_reading for running, feed in feeds):
+            return
         read = sum(len(feed.tokens) for running, feed in feeds if running.is_reading)
         self._pace.note(rows=sum(len(feed.tokens) for _, feed in feeds) - read, read=read, took_ms=took_ms)
 

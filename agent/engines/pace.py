@@ -39,6 +39,13 @@ class Pace:
             slope = self._step_ms[below] * ROW_SHARE / (1 + ROW_SHARE * (below - 1))
         return self._step_ms[below] + slope * (rows - below)
 
+    def pays_apart(self, tokens: int, rows: int) -> bool:
+        """Tell whether tokens of one sequence are better off in a pass of their own than in a row of later steps.
+
+        A pass moves all weights once more; a step with so many `rows` is under way anyhow.
+        """
+        return self.step_ms(tokens) < tokens * self.step_ms(rows) / rows
+
     def chunk_tokens(self) -> int:
         """Return how many tokens of prompts may enter the next step."""
         if not self._read_ms:

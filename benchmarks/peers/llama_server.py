@@ -25,7 +25,10 @@ CMAKE = (
     "-DLLAMA_OPENSSL=OFF",
     "-DLLAMA_BUILD_UI=OFF",
     "-DLLAMA_BUILD_TESTS=OFF",
+    "-DCMAKE_C_FLAGS=-U__AMX_INT8__",
+    "-DCMAKE_CXX_FLAGS=-U__AMX_INT8__",
 )
+"""Without AMX, like the library: see the Makefile."""
 UNIFIED = ("--kv-unified",)
 """One buffer for all slots instead of one for each."""
 

@@ -11,6 +11,7 @@ from agent.engines.options import EngineOptions, Speeds
 from agent.engines.pace import Pace
 from agent.engines.sequence import Request
 from agent.wire.errors import InvalidField
+from agent.wire.grammar import regex_grammar
 from agent.wire.prompt import Sampling
 from engines.running import CONTEXT, finish
 
@@ -39,6 +40,12 @@ class NotingEcho(Echo):
     def sizes(self) -> list[dict[int, int]]:
         """Tokens fed to each slot, step by step."""
         return [{feed.slot: len(feed.tokens) for feed in feeds} for feeds in self.steps]
+
+
+class PassingEcho(NotingEcho):
+    """Needs a pass of its own for several tokens of one sequence, like llama.cpp and ONNX."""
+
+    is_one_pass = False
 
 
 class SteadyPace(Pace):
@@ -141,6 +148,22 @@ def test_positions_run_on_without_a_gap(engine: NotingEcho, batch: Batch) -> Non
 
     starts = [feed.start for feeds in engine.steps for feed in feeds]
     assert starts == [0, CHUNK, CHUNK + 3, CHUNK + 4]
+
+
+@pytest.mark.parametrize(("names", "most_at_once"), [(["a"], 6), (["a", "b"], 1)])
+def test_forced_tokens_enter_one_by_one_beside_others_where_a_pass_of_their_own_costs_more(
+    names: list[str], most_at_once: int
+) -> None:
+    engine = PassingEcho(slots=3)
+    batch = Batch(engine, SteadyPace())
+    forced = regex_grammar("abcdef[gh]", "regex")
+    for name in names:
+        batch.admit(Request(name, tuple(b"?"), 32, Sampling(), grammar=forced))
+
+    texts = finish(batch)
+
+    assert set(texts.values()) <= {"abcdefg", "abcdefh"}
+    assert max(max(sizes.values()) for sizes in engine.sizes()) == most_at_once
 
 
 def test_an_empty_prompt_is_refused_and_takes_no_slot(batch: Batch) -> None:

@@ -30,6 +30,13 @@ def test_a_step_that_became_slower_counts_little_by_little() -> None:
     assert pace.step_ms(1) == pytest.approx(12.0)
 
 
+@pytest.mark.parametrize(("tokens", "pays"), [(1, False), (7, False), (12, True)])
+def test_a_pass_of_its_own_pays_for_many_tokens_only(tokens: int, pays: bool) -> None:  # noqa: FBT001 -- a case
+    pace = Pace(Speeds(400.0, ((1, 10.0), (8, 24.0), (16, 36.0))))
+
+    assert pace.pays_apart(tokens, rows=8) is pays
+
+
 def test_the_first_chunk_comes_before_any_measurement() -> None:
     pace = Pace(None)
 
