@@ -183,7 +183,9 @@ class Batch:
     def _learn(self, feeds: list[tuple[LiveSequence, Feed]], took_ms: float) -> None:
         """Learn from steps that read something, or were one pass."""
         is_one_pass = self._engine.is_one_pass or len(feeds) == 1
-        if not is_one_pass and any(len(feed.tokens) > 1 and not running.is_reading for running, feed in feeds):
+        if not is_one_pass and any(
+            len(feed.tokens) > 1 and not running.is_reading for running, feed in feeds
+        ):
             return
         read = sum(len(feed.tokens) for running, feed in feeds if running.is_reading)
         self._pace.note(rows=sum(len(feed.tokens) for _, feed in feeds) - read, read=read, took_ms=took_ms)

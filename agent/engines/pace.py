@@ -40,7 +40,7 @@ class Pace:
         return self._step_ms[below] + slope * (rows - below)
 
     def pays_apart(self, tokens: int, rows: int) -> bool:
-        """Tell whether tokens of one sequence are better off in a pass of their own than in a row of later steps.
+        """Tell whether tokens of one sequence should have a pass of their own, not a row in each later step.
 
         A pass moves all weights once more; a step with so many `rows` is under way anyhow.
         """
