@@ -19,7 +19,8 @@ from agent.wire.errors import EngineError
 
 STEP_TOKENS = 2048
 """The most tokens one call of `llama_decode` takes; the library splits them into passes of `PASS_TOKENS`."""
-PASS_TOKENS = 512
+PASS_TOKENS, PASS_TOKENS_ON_CPU = 512, 128
+"""Without flash attention a pass holds a score for each of its tokens, each head and each cell of a slot."""
 TO_THE_END = -1
 
 State = NDArray[np.uint8]
@@ -29,10 +30,21 @@ State = NDArray[np.uint8]
 class LlamaContext:
     """The KV cache of all slots."""
 
-    def __init__(self, model: Any, *, slots: int, context_length: int, threads: int) -> None:  # noqa: ANN401 -- a C pointer
+    def __init__(
+        self,
+        model: Any,  # noqa: ANN401 -- a C pointer
+        *,
+        slots: int,
+        context_length: int,
+        threads: int,
+        is_on_cpu: bool,
+    ) -> None:
         parameters = llama_cpp.llama_context_default_params()
         parameters.n_ctx = context_length * slots
-        parameters.n_batch, parameters.n_ubatch = STEP_TOKENS, PASS_TOKENS
+        parameters.n_batch = STEP_TOKENS
+        parameters.n_ubatch = PASS_TOKENS_ON_CPU if is_on_cpu else PASS_TOKENS
+        if is_on_cpu:  # the CPU's kernel of flash attention takes twice as long to decode at a depth of 512
+            parameters.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
         parameters.n_seq_max = slots
         parameters.kv_unified = False
         parameters.n_threads = parameters.n_threads_batch = threads

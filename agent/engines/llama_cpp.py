@@ -89,6 +89,7 @@ class LlamaCpp:
             slots=options.slots,
             context_length=options.context_length,
             threads=options.threads,
+            is_on_cpu=options.variant != "gguf-cuda",
         )
         self._open.callback(context.close)
         return context
