@@ -1,5 +1,6 @@
 """The composition root: the only file that knows every part. Starts forward, stops backward, by the clock."""
 
+import contextlib
 import signal
 import threading
 import time
@@ -9,10 +10,13 @@ import structlog
 
 from agent.flow.dispatcher import Dispatcher
 from agent.flow.endings import Endings
-from agent.flow.intake import Intake
-from agent.flow.ledger import Ledger
+from agent.flow.intake import Intake, Terms
+from agent.flow.ledger import Capacity, Ledger
 from agent.flow.meter import Meter
+from agent.flow.pruning import Retention
 from agent.flow.publisher import Publisher
+from agent.flow.rate import Rate
+from agent.flow.storage import DiskShortError
 from agent.host import logs
 from agent.host.lock import hold
 from agent.host.pulse import Pulse, spawn
@@ -23,9 +27,11 @@ from agent.outfit import Outfit
 from agent.settings import Settings
 from agent.telemetry import health
 from agent.telemetry.health import Vitals
+from agent.telemetry.link import LinkRecord
 from agent.telemetry.reporter import Reporter
 from agent.wire.errors import AgentError
-from agent.wire.packets import Confirmation, Delivery, Publication
+from agent.wire.events import event
+from agent.wire.packets import BrokerLimits, Confirmation, Delivery, Publication
 from agent.wire.requests import Door
 from agent.wire.topics import ResponseTopicRule, Topics
 from agent.worker.supervisor import Supervisor
@@ -38,7 +44,7 @@ RUNNING_SHARE, SENDING_SHARE = 0.6, 0.2
 EXIT_INTERNAL = 70
 TICK_S = 0.25
 NETWORK_LIMIT_S, LOOP_LIMIT_S = 60.0, 30.0
-PRUNE_S = 600.0
+PRUNE_S, UNPARK_S = 60.0, 600.0
 
 
 class Agent:
@@ -54,7 +60,12 @@ class Agent:
         self._exit_code: int | None = None
         self._topics = Topics(settings.broker.root, settings.device_id)
         self._lock = hold(settings.state_dir / "lock")
-        self._ledger = Ledger(settings.state_dir / "ledger.db", settings.queue.capacity)
+        queue = settings.queue
+        self._retention = Retention(size_bytes=queue.history_bytes)
+        self._ledger = Ledger(
+            settings.state_dir / "ledger.db", Capacity(queue.capacity, queue.max_bytes), self._pulse.beat_here
+        )
+        self._link = LinkRecord()
         self._compose(settings, outfit)
 
     def run(self) -> int:
@@ -68,23 +79,33 @@ class Agent:
         self._stop()
         return self._exit_code or 0
 
-    def connected(self, *, session_present: bool) -> None:
+    def connected(self, limits: BrokerLimits, *, session_present: bool) -> None:
         """Hear from the broker: there is a link."""
-        self._reporter.link = "connected" if session_present else "connected, new session"
+        is_session_lost = not session_present and not (self._link.is_first and self._ledger.birth == 1)
+        if self._link.is_first and self._ledger.set_aside:
+            self._tell("ledger_damaged", set_aside=str(self._ledger.set_aside))
+        if is_session_lost:
+            self._tell(
+                "session_lost", hint="what waited at the broker is lost; requesters repeat their requests"
+            )
+        self._link.connected(is_session_lost=is_session_lost)
         self._reporter.repeat()
-        self._publisher.open(is_open=True)
+        self._publisher.open(limits)
+        self._wake.set()
+
+    def subscribed(self, refusal: str) -> None:
+        """Hear from the broker: whether prompts can come."""
+        self._link.refusal = refusal
         self._wake.set()
 
     def disconnected(self, reason: str) -> None:
-        """Hear from the broker: there is none."""
-        self._reporter.link = f"no broker: {reason}"
-        self._publisher.open(is_open=False)
+        """Hear from the broker: there is no link."""
+        self._link.disconnected(f"no broker: {reason}")
+        self._publisher.shut()
 
     def received(self, delivery: Delivery) -> bool:
         """Hear from the broker: a message."""
-        is_taken = self._intake.receive(delivery)
-        self._reporter.is_blocked = not is_taken
-        return is_taken
+        return self._intake.receive(delivery)
 
     def confirmed(self, confirmation: Confirmation) -> None:
         """Hear from the broker: what became of a publication."""
@@ -104,8 +125,11 @@ class Agent:
         filters = settings.broker.response_topics or self._topics.default_response_filters
         self._intake = Intake(
             door=Door(self._topics, outfit.model.name, settings.queue.default_timeout_s),
-            rule=ResponseTopicRule(filters),
-            max_payload_bytes=settings.queue.max_payload_bytes,
+            terms=Terms(
+                ResponseTopicRule(filters),
+                settings.queue.max_payload_bytes,
+                Rate(settings.queue.rate_per_minute),
+            ),
             ledger=ledger,
             dispatcher=self._dispatcher,
             publisher=self._publisher,
@@ -115,7 +139,9 @@ class Agent:
         self._reporter = Reporter(
             topics=self._topics,
             outfit=outfit,
-            vitals=Vitals(self._supervisor, self._dispatcher, ledger, meter, settings, time.monotonic()),
+            vitals=Vitals(
+                self._supervisor, self._dispatcher, ledger, meter, self._link, settings, time.monotonic()
+            ),
             birth=ledger.birth,
             publish=self._publish,
             interval_s=settings.telemetry.interval_s,
@@ -131,6 +157,10 @@ class Agent:
     def _publish(self, publication: Publication) -> int | None:
         return self._broker.publish(publication)
 
+    def _tell(self, kind: str, **body: str) -> None:
+        LOG.warning(kind, **body)
+        self._publish(event(self._topics, kind, body))
+
     def _start(self) -> None:
         bodies = {
             "publisher": self._publisher.run,
@@ -144,19 +174,26 @@ class Agent:
 
     def _live(self) -> None:
         interval_s = watchdog_interval_s()
-        fed_s = pruned_s = time.monotonic()
+        fed_s = pruned_s = unparked_s = time.monotonic()
         while self._exit_code is None:
             self._wake.wait(TICK_S)
             self._wake.clear()
             self._reporter.tick()
+            if self._ledger.disk.recover():
+                self._broker.redeliver()
             if self._wants_reload:
                 self._reload()
             if interval_s and time.monotonic() - fed_s >= interval_s:
                 fed_s = self._feed_watchdog()
             if time.monotonic() - pruned_s >= PRUNE_S:
-                self._ledger.prune()
-                self._ledger.retry_parked()
-                pruned_s = time.monotonic()
+                pruned_s = self._tidy(self._ledger.prune, self._retention)
+            if time.monotonic() - unparked_s >= UNPARK_S:
+                unparked_s = self._tidy(self._ledger.retry_parked)
+
+    def _tidy(self, work: Callable[..., object], *given: object) -> float:
+        with contextlib.suppress(DiskShortError):  # another time
+            work(*given)
+        return time.monotonic()
 
     def _feed_watchdog(self) -> float:
         if late := self._pulse.late():
@@ -175,6 +212,7 @@ class Agent:
             LOG.warning("prompts_put_back", running=self._dispatcher.running_count)
         self._publisher.drain(began_s + STOP_BUDGET_S * (RUNNING_SHARE + SENDING_SHARE))
         self._reporter.farewell()
+        self._ledger.stop_waiting()
         for name, stop in (
             ("dispatcher", self._dispatcher.stop),
             ("supervisor", self._supervisor.stop),
@@ -185,7 +223,10 @@ class Agent:
             self._threads[name].join(max(0.1, began_s + STOP_BUDGET_S - time.monotonic()))
             if self._threads[name].is_alive():
                 LOG.warning("late_at_stop", thread=name)
-        self._dispatcher.requeue()
+        with contextlib.suppress(
+            DiskShortError
+        ):  # what ran is found running, and put back, at the next start
+            self._dispatcher.requeue()
         self._ledger.close()
         LOG.info("agent_stopped", took_s=round(time.monotonic() - began_s, 2), exit_code=self._exit_code)
 
@@ -195,6 +236,8 @@ class Agent:
         self._wake.set()
 
     def _died(self, name: str, error: BaseException) -> None:
+        if isinstance(error, DiskShortError) and self._exit_code is not None:
+            return
         self._end(error.exit_code if isinstance(error, AgentError) else EXIT_INTERNAL)
         if isinstance(error, AgentError):
             LOG.error("agent_cannot_go_on", thread=name, reason=str(error))

@@ -140,6 +140,18 @@ def demo(
 
 
 @app.command()
+def privacy(config: Config = None, *, as_json: AsJson = False) -> None:
+    """Show where prompts and answers are kept, for how long, and how to remove them.
+
+    Example: promptd privacy --json
+    """
+    from agent import privacy as pages
+
+    found = pages.places(load(config))
+    typer.echo(json.dumps(pages.as_json(found), indent=2) if as_json else pages.report(found))
+
+
+@app.command()
 def version() -> None:
     """Print the version.
 

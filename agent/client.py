@@ -21,7 +21,7 @@ from agent.mqtt.broker import Broker
 from agent.mqtt.dialing import Identity
 from agent.settings import BrokerSettings, LogSettings
 from agent.wire.errors import AgentError
-from agent.wire.packets import Confirmation, Delivery, Publication
+from agent.wire.packets import BrokerLimits, Confirmation, Delivery, Publication
 from agent.wire.topics import IDENTIFIER, VERSION, Topics
 
 REPEAT_S = 10.0
@@ -149,9 +149,13 @@ class Client:
             if whole is not None:
                 return whole
 
-    def connected(self, *, session_present: bool) -> None:  # noqa: ARG002 -- a client keeps no session
+    def connected(self, limits: BrokerLimits, *, session_present: bool) -> None:  # noqa: ARG002 -- a client keeps no session
         """Hear from the broker: there is a link."""
         self._is_connected.set()
+
+    def subscribed(self, refusal: str) -> None:
+        """Hear from the broker: whether answers can come."""
+        self._reason = refusal or self._reason
 
     def disconnected(self, reason: str) -> None:
         """Hear from the broker: there is none."""

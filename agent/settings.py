@@ -115,6 +115,12 @@ class QueueSettings(_Section):
     """How much may wait, and for how long."""
 
     capacity: int = Field(default=1000, ge=1)
+    max_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
+    """Of all prompts that wait."""
+    rate_per_minute: int = Field(default=600, ge=0)
+    """New prompts of one requester; 0 does not count them."""
+    history_bytes: int = Field(default=256 * 1024 * 1024, ge=1024 * 1024)
+    """Of the ledger: above it, answered prompts are forgotten before their week is over."""
     max_payload_bytes: int = Field(default=262_144, ge=1024)
     default_timeout_s: int = Field(default=600, ge=1)
 

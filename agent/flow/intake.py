@@ -1,8 +1,7 @@
 """The first stop of a prompt: judged, stored durably, then acknowledged. Runs on the network thread."""
 
 import hashlib
-import json
-import sqlite3
+from dataclasses import dataclass
 
 import structlog
 
@@ -10,6 +9,8 @@ from agent.flow.dispatcher import Dispatcher
 from agent.flow.ledger import Ledger
 from agent.flow.meter import Meter
 from agent.flow.publisher import Publisher
+from agent.flow.rate import Rate
+from agent.flow.storage import DiskShortError
 from agent.wire import replies
 from agent.wire.errors import (
     Conflict,
@@ -17,9 +18,11 @@ from agent.wire.errors import (
     InvalidField,
     PayloadTooLarge,
     PromptError,
+    RateLimited,
     UnknownOperation,
 )
-from agent.wire.packets import Delivery, Publication, Publish
+from agent.wire.events import event
+from agent.wire.packets import Delivery, Publish
 from agent.wire.prompt import Operation, Prompt, ReplyTo
 from agent.wire.requests import Door, claimed_id
 from agent.wire.topics import ResponseTopicRule
@@ -30,6 +33,15 @@ REFUSAL_LIFETIME_S = 600.0
 MAX_CORRELATION_BYTES = 64
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What requests must keep to, whatever they ask."""
+
+    response_topics: ResponseTopicRule
+    max_payload_bytes: int
+    rate: Rate
+
+
 class Intake:
     """Judges every delivery; what it takes survives a power cut."""
 
@@ -37,8 +49,7 @@ class Intake:
         self,
         *,
         door: Door,
-        rule: ResponseTopicRule,
-        max_payload_bytes: int,
+        terms: Terms,
         ledger: Ledger,
         dispatcher: Dispatcher,
         publisher: Publisher,
@@ -46,8 +57,7 @@ class Intake:
         meter: Meter,
     ) -> None:
         self._door = door
-        self._rule = rule
-        self._max_payload_bytes = max_payload_bytes
+        self._terms = terms
         self._ledger = ledger
         self._dispatcher = dispatcher
         self._publisher = publisher
@@ -55,17 +65,22 @@ class Intake:
         self._meter = meter
 
     def receive(self, delivery: Delivery) -> bool:
-        """Return True when the delivery may be acknowledged: it is stored, answered, or refused by name."""
+        """Return True when the delivery may be acknowledged: it is stored, answered, or refused by name.
+
+        Raises:
+            sqlite3.Error: the ledger is damaged; a new life of this process will set it aside.
+        """
         if delivery.retain:
             self._event("refused_retained", {"topic": delivery.topic})
             return True
-        if delivery.response_topic is not None and not self._rule.allows(delivery.response_topic):
+        if delivery.response_topic is not None and not self._terms.response_topics.allows(
+            delivery.response_topic
+        ):
             self._event("refused_response_topic", {"response_topic": delivery.response_topic[:256]})
             return True
         try:
             self._take(delivery)
-        except sqlite3.Error as error:
-            LOG.error("ledger_failed", reason=str(error), hint="is the disk full?")  # noqa: TRY400 -- one line
+        except DiskShortError:
             return False
         return True
 
@@ -85,34 +100,45 @@ class Intake:
 
     def _check_envelope(self, delivery: Delivery) -> None:
         size_bytes = len(delivery.payload)
-        if size_bytes > self._max_payload_bytes:
-            limit = f"{size_bytes} bytes are over the limit of {self._max_payload_bytes}; shorten the prompt"
-            raise PayloadTooLarge(limit)
+        if size_bytes > self._terms.max_payload_bytes:
+            most = self._terms.max_payload_bytes
+            raise PayloadTooLarge(f"{size_bytes} bytes are over the limit of {most}; shorten the prompt")
         if len(delivery.correlation) > MAX_CORRELATION_BYTES:
             raise InvalidField(
                 f"Correlation Data is limited to {MAX_CORRELATION_BYTES} bytes", param="correlation"
             )
 
     def _accept(self, operation: Operation, delivery: Delivery) -> None:
-        prompt = self._door.prompt(operation, delivery)
         digest = hashlib.sha256(operation.encode() + b"\0" + delivery.payload).digest()
+        try:
+            prompt = self._door.prompt(operation, delivery)
+        except PromptError:
+            if self._ledger.recognise(self._door.key(delivery), digest) not in ("answered", "duplicate"):
+                raise
+            self._repeat()
+            return
         match self._ledger.accept(prompt, digest, self._obstacle(prompt)):
             case "new":
+                self._terms.rate.take(_requester(prompt))
                 self._meter.count("accepted")
                 self._announce(prompt)
                 self._dispatcher.wake()
             case "conflict":
                 raise Conflict
-            case "answered":
-                self._meter.count("duplicates")
-                self._publisher.wake()
-            case "duplicate":
-                self._meter.count("duplicates")
+            case "answered" | "duplicate":
+                self._repeat()
+
+    def _repeat(self) -> None:
+        """Count a request that is known, and let its answer go out again if it has one."""
+        self._meter.count("duplicates")
+        self._publisher.wake()
 
     def _obstacle(self, prompt: Prompt) -> PromptError | None:
         """Return why this prompt is not taken, should it be new."""
         if obstacle := self._dispatcher.obstacle():
             return obstacle
+        if wait_ms := self._terms.rate.wait_ms(_requester(prompt)):
+            return RateLimited(retry_after_ms=wait_ms)
         ahead = self._ledger.waiting_before(prompt.priority)
         retry_after_ms = self._dispatcher.outlook().retry_after_ms(prompt, ahead)
         return None if retry_after_ms is None else DeadlineUnreachable(retry_after_ms=retry_after_ms)
@@ -143,4 +169,9 @@ class Intake:
     def _event(self, kind: str, body: dict[str, str]) -> None:
         self._meter.count(kind)
         LOG.warning(kind, **body)
-        self._publish(Publication(self._door.topics.event(kind), json.dumps(body).encode()))
+        self._publish(event(self._door.topics, kind, body))
+
+
+def _requester(prompt: Prompt) -> str:
+    """Return whose prompt it is: all answers to one requester go below one topic."""
+    return prompt.reply_to.topic.rpartition("/")[0]

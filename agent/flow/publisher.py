@@ -11,7 +11,9 @@ import structlog
 
 from agent.flow.ledger import Ledger, Letter
 from agent.flow.storage import now_s
-from agent.wire.packets import Confirmation, Publish
+from agent.wire import replies
+from agent.wire.errors import PayloadTooLarge
+from agent.wire.packets import BrokerLimits, Confirmation, Publish
 
 LOG = structlog.get_logger("promptd.publisher")
 
@@ -29,6 +31,9 @@ REFUSED_FOR_GOOD = (0x87, 0x90, 0x99)
 class Link:
     """The link came or went: what was in flight is in flight no more."""
 
+    limits: BrokerLimits | None
+    """None: there is no link."""
+
 
 class Publisher:
     """One thread; everybody else only wakes it."""
@@ -42,7 +47,7 @@ class Publisher:
         self._losses: Counter[int] = Counter()
         """Letters that were in flight when a link broke, and how often."""
         self._paused_until_s = 0.0
-        self._is_open = False
+        self._limits: BrokerLimits | None = None
         self._is_stopping = False
 
     def run(self) -> None:
@@ -56,18 +61,21 @@ class Publisher:
             match event:
                 case Confirmation():
                     self._settle(event)
-                case Link():
-                    self._begin_link()
+                case Link(limits=limits):
+                    self._begin_link(limits)
             self._beat()
 
     def wake(self) -> None:
         """Say that there is something to send."""
         self._events.put(None)
 
-    def open(self, *, is_open: bool) -> None:
-        """Say whether there is a link."""
-        self._is_open = is_open
-        self._events.put(Link())
+    def open(self, limits: BrokerLimits) -> None:
+        """Say that there is a link, and what the broker allows on it."""
+        self._events.put(Link(limits))
+
+    def shut(self) -> None:
+        """Say that there is no link."""
+        self._events.put(Link(None))
 
     def confirmed(self, confirmation: Confirmation) -> None:
         """Pass on what the broker says; called on the network thread."""
@@ -75,7 +83,7 @@ class Publisher:
 
     def drain(self, deadline_s: float) -> bool:
         """Wait until nothing is unsent or the monotonic clock passes `deadline_s`; tell which."""
-        while self._is_open and time.monotonic() < deadline_s:
+        while self._limits and time.monotonic() < deadline_s:
             if not self._ledger.letters(1):
                 return True
             time.sleep(0.01)
@@ -87,29 +95,49 @@ class Publisher:
         self.wake()
 
     def _send(self) -> None:
-        if not self._is_open or time.monotonic() < self._paused_until_s:
+        if self._limits is None or time.monotonic() < self._paused_until_s:
             return
         flying = {letter.number for letter in self._in_flight.values()}
-        window = 1 if self._losses else WINDOW
+        window = 1 if self._losses else min(WINDOW, self._limits.receive_maximum)
         for letter in self._ledger.letters(WINDOW + len(flying)):
-            if len(self._in_flight) >= window:
+            if letter.number in flying:
+                continue
+            if len(self._in_flight) >= window or not self._post(letter, self._limits):
                 return
-            if letter.number not in flying:
-                self._post(letter)
 
-    def _post(self, letter: Letter) -> None:
+    def _post(self, letter: Letter, limits: BrokerLimits) -> bool:
+        """Hand a letter to the link; False when it takes nothing more at the moment."""
         if not letter.publication.topic:
             self._ledger.delivered(letter.number)
-            return
+            return True
         left_s = math.ceil(letter.deadline_s - now_s())
-        packet_id = self._publish(replace(letter.publication, expiry_s=max(SHORTEST_EXPIRY_S, left_s)))
-        if packet_id is None:
-            self._paused_until_s = time.monotonic() + PAUSE_S
-        else:
+        publication = replace(letter.publication, expiry_s=max(SHORTEST_EXPIRY_S, left_s))
+        if limits.max_packet_bytes and publication.size_bytes > limits.max_packet_bytes:
+            self._shorten(letter, limits.max_packet_bytes)
+            return True
+        packet_id = self._publish(publication)
+        if packet_id is not None:
             self._in_flight[packet_id] = letter
+        return packet_id is not None
 
-    def _begin_link(self) -> None:
+    def _shorten(self, letter: Letter, max_packet_bytes: int) -> None:
+        """Let an error take the place of an answer that the broker would hang up on, again and again."""
+        size_bytes = letter.publication.size_bytes
+        error = PayloadTooLarge(
+            f"the answer needs {size_bytes} bytes, and this device's broker takes {max_packet_bytes}; "
+            f"lower max_tokens, or raise the broker's maximum packet size"
+        )
+        shorter = replies.instead(letter.publication, error)
+        LOG.error("answer_too_large", size_bytes=size_bytes, max_packet_bytes=max_packet_bytes)
+        fits = shorter.size_bytes <= max_packet_bytes
+        if fits and self._ledger.replace(letter.number, shorter):
+            self.wake()
+        else:
+            self._ledger.park(letter.number)
+
+    def _begin_link(self, limits: BrokerLimits | None) -> None:
         """Send anew what a broken link took along; what seems to break it flies alone, then is parked."""
+        self._limits = limits
         self._paused_until_s = 0.0
         self._losses.update(letter.number for letter in self._in_flight.values())
         self._in_flight.clear()

@@ -1,25 +1,37 @@
-"""The SQLite file under the ledger: one connection, one lock, and the choice what a commit must survive."""
+"""Writes to the SQLite file under the ledger: one connection, and one commit for all who wait for one.
 
-import contextlib
+Whoever comes while a commit is on its way to the disk waits for the next one, together with everybody else
+who came meanwhile: a wait on the disk is paid once for all of them.
+"""
+
 import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from agent.wire.errors import ConfigError
+from agent.flow.database import may_pass, open_database, prepare
+from agent.flow.disk import Disk
+from agent.wire.errors import AgentError
 
-SCHEMA = Path(__file__).with_name("schema.sql")
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-PRAGMAS = (
-    "journal_mode=WAL",
-    "foreign_keys=ON",
-    "secure_delete=ON",
-    "journal_size_limit=8388608",
-    "busy_timeout=5000",
-)
+FULL, NORMAL = "FULL", "NORMAL"
+"""With the first, a commit waits until the disk has it; with the second it may be lost in a power cut."""
+PATIENCE_S = 0.5
+"""Between two tries of a write that the disk does not take."""
+
+Result = TypeVar("Result")
+
+
+class DiskShortError(Exception):
+    """Nothing can be stored at the moment."""
+
+
+class StorageError(AgentError):
+    """The ledger cannot be opened at the moment; the next start tries again."""
 
 
 def now_s() -> float:
@@ -32,69 +44,173 @@ def now_s() -> float:
 class Storage:
     """Safe to use from every thread."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or create the file.
+    def __init__(self, path: Path, idle: Callable[[], None] = lambda: None) -> None:
+        """Open or create the file; `idle` is called by whoever waits for the disk.
 
         Raises:
-            ConfigError: the folder cannot be written, or the file is no ledger.
+            ConfigError: the folder cannot be written, or a newer promptd wrote the file.
+            StorageError: the disk is full even without the ballast, or somebody else holds the file.
         """
         self._lock = threading.RLock()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch(mode=0o600)  # prompts are nobody else's business; SQLite's side files follow
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            for pragma in PRAGMAS:
-                self._db.execute(f"PRAGMA {pragma}")
-            self._db.executescript(SCHEMA.read_text(encoding="utf-8"))
-            self.birth = self._begin_life()
-        except (OSError, sqlite3.Error) as error:
-            cure = "check state_dir; if the file is damaged, move it aside: what it held is then lost"
-            raise ConfigError(f"cannot open the ledger {path}: {error}; {cure}") from error
+        self._waiting: deque[_Change[Any]] = deque()
+        self._closing = threading.Event()
+        self._idle = idle
+        prepare(path.parent)
+        self.disk = Disk(path.parent)
+        self._db, self.set_aside = self._open(path)
+        self.birth = self.write(_begin_life, durable=True)
 
-    @contextlib.contextmanager
-    def transaction(self, *, durable: bool) -> Iterator[sqlite3.Connection]:
-        """Run statements as one; a durable commit is on the disk before this returns.
+    def write(self, work: Callable[[sqlite3.Connection], Result], *, durable: bool) -> Result:
+        """Run `work` as one transaction; while the disk is full or fails, wait until it is not.
 
-        A commit that is not durable survives the death of this process, but perhaps not a power cut.
+        A durable commit is on the disk before this returns. One that is not survives the death of this
+        process, but perhaps not a power cut.
 
         Raises:
-            sqlite3.Error: nothing was changed.
+            DiskShortError: the agent stops, and the disk is still full.
+            sqlite3.Error: nothing was changed, and waiting would not help.
         """
-        with self._lock:
-            self._db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-            self._db.execute("BEGIN IMMEDIATE")
+        while True:
             try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
+                return self._commit(_Change(work, durable))
+            except sqlite3.OperationalError as error:
+                if not may_pass(error):
+                    raise
+                self.disk.trouble(f"the ledger cannot be written: {error}")
+            self._idle()
+            if self._closing.wait(PATIENCE_S):
+                raise DiskShortError
+
+    def try_write(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        """Run `work` as one durable transaction, at once or not at all.
+
+        Raises:
+            DiskShortError: the disk is full or fails; nothing was changed.
+            sqlite3.Error: nothing was changed, for another reason.
+        """
+        if self.disk.is_short:
+            raise DiskShortError
+        try:
+            return self._commit(_Change(work, durable=True))
+        except sqlite3.OperationalError as error:
+            if not may_pass(error):
                 raise
+            self.disk.trouble(f"the ledger cannot be written: {error}")
+            raise DiskShortError from error
 
     def fetch(self, query: str, *values: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401 -- what SQLite binds
         """Return all rows of a query."""
         with self._lock:
             return self._db.execute(query, values).fetchall()
 
+    def wipe(self) -> None:
+        """Write the log back and empty it: deleted text would stand in it until it is overwritten."""
+        with self._lock:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def stop_waiting(self) -> None:
+        """Let nobody wait for the disk any more."""
+        self._closing.set()
+
     def close(self) -> None:
         """Close the file."""
         with self._lock:
             self._db.close()
 
-    def _begin_life(self) -> int:
-        """Count this start; requeue what was running; after a reboot give open prompts their time anew."""
-        boot_id = BOOT_ID.read_text().strip() if BOOT_ID.exists() else uuid.uuid4().hex
-        with self.transaction(durable=True) as db:
-            row = db.execute("SELECT id, births FROM boot").fetchone()
-            births = 1 + (row[1] if row else 0)
-            if row and row[0] != boot_id:
-                for table in ("prompt", "answer"):
-                    db.execute(
-                        f"UPDATE {table} SET deadline_s = deadline_s - received_s + :now, received_s = :now",  # noqa: S608 -- two literals
-                        {"now": now_s()},
-                    )
-            db.execute("DELETE FROM boot")
-            db.execute("INSERT INTO boot (id, births) VALUES (?, ?)", (boot_id, births))
-            db.execute("UPDATE prompt SET state = 'waiting' WHERE state = 'running'")
-            db.execute("UPDATE answer SET state = 'unsent' WHERE state = 'parked'")
-        return births
+    def _open(self, path: Path) -> tuple[sqlite3.Connection, Path | None]:
+        """Open the file, if need be with the room of the ballast."""
+        try:
+            opened = open_database(path)
+        except (OSError, sqlite3.Error) as trouble:
+            self.disk.trouble(f"the ledger cannot be opened: {trouble}")
+            try:
+                opened = open_database(path)
+            except (OSError, sqlite3.Error) as error:
+                raise StorageError(f"cannot open the ledger {path}: {error}; is the disk full?") from error
+        return opened.connection, opened.set_aside
+
+    def _commit(self, change: "_Change[Result]") -> Result:
+        self._waiting.append(change)
+        with self._lock:
+            if not change.is_settled:
+                self._commit_waiting()
+        return change.outcome()
+
+    def _commit_waiting(self) -> None:
+        """Commit all changes that wait as one; one that fails is taken back alone."""
+        changes = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        is_durable = any(change.is_durable for change in changes)
+        try:
+            self._db.execute(f"PRAGMA synchronous={FULL if is_durable else NORMAL}")
+            self._db.execute("BEGIN IMMEDIATE")
+            for change in changes:
+                change.apply(self._db)
+            self._db.execute("COMMIT")
+        except BaseException as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            for change in changes:
+                change.fail(error)
+            if not isinstance(error, sqlite3.Error):
+                raise
+        for change in changes:
+            change.is_settled = True
+
+
+class _Change(Generic[Result]):
+    """What somebody wants written, and what became of it."""
+
+    def __init__(self, work: Callable[[sqlite3.Connection], Result], durable: bool) -> None:  # noqa: FBT001 -- ours alone
+        self.is_durable = durable
+        self.is_settled = False
+        self._work = work
+        self._results: list[Result] = []
+        self._error: BaseException | None = None
+
+    def apply(self, db: sqlite3.Connection) -> None:
+        """Run the work; take it back alone if it refuses.
+
+        Raises:
+            sqlite3.OperationalError: the disk failed, and with it the whole transaction.
+        """
+        db.execute("SAVEPOINT change")
+        try:
+            self._results = [self._work(db)]
+        except sqlite3.OperationalError:
+            raise
+        except BaseException as error:  # noqa: BLE001 -- handed on to whoever waits for it
+            db.execute("ROLLBACK TO change")
+            self._error = error
+        db.execute("RELEASE change")
+
+    def fail(self, error: BaseException) -> None:
+        """Hear that nothing was committed."""
+        self._error = self._error or error
+
+    def outcome(self) -> Result:
+        """Return what the work returned.
+
+        Raises:
+            BaseException: whatever kept it from being written.
+        """
+        if self._error:
+            raise self._error
+        return self._results[0]
+
+
+def _begin_life(db: sqlite3.Connection) -> int:
+    """Count this start; requeue what was running; after a reboot give open prompts their time anew."""
+    boot_id = BOOT_ID.read_text().strip() if BOOT_ID.exists() else uuid.uuid4().hex
+    row = db.execute("SELECT id, births FROM boot").fetchone()
+    births = 1 + (row[1] if row else 0)
+    if row and row[0] != boot_id:
+        for table in ("prompt", "answer"):
+            db.execute(
+                f"UPDATE {table} SET deadline_s = deadline_s - received_s + :now, received_s = :now",  # noqa: S608 -- two literals
+                {"now": now_s()},
+            )
+    db.execute("DELETE FROM boot")
+    db.execute("INSERT INTO boot (id, births) VALUES (?, ?)", (boot_id, births))
+    db.execute("UPDATE prompt SET state = 'waiting' WHERE state = 'running'")
+    db.execute("UPDATE answer SET state = 'unsent' WHERE state = 'parked'")
+    return births

@@ -23,6 +23,12 @@ class Pulse:
 
         return beat
 
+    def beat_here(self) -> None:
+        """Beat for the loop that has this thread, as from deep inside of it."""
+        loop = threading.current_thread().name
+        if loop in self._seen_s:
+            self._seen_s[loop] = self._clock_s()
+
     def late(self) -> list[str]:
         """Return the loops that have not moved for too long."""
         now_s = self._clock_s()

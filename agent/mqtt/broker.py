@@ -1,8 +1,9 @@
 """The connection to the broker, kept up by one thread of ours.
 
 Every callback runs on that thread, so a message is acknowledged on the connection it came by and in order; an
-acknowledgement from elsewhere, or from before a reconnect, can acknowledge a different message. Publishing is
-safe from every thread: it queues the packet and wakes the thread.
+acknowledgement from elsewhere, or from before a reconnect, can acknowledge a different message. What is not
+acknowledged comes again only after a reconnect. Publishing is safe from every thread: it queues the packet
+and wakes the thread.
 """
 
 import contextlib
@@ -10,6 +11,7 @@ import random
 import select
 import socket
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -17,32 +19,40 @@ import structlog
 import tenacity
 from paho.mqtt import client as paho
 from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.mqtt import dialing, packing
 from agent.mqtt.dialing import Identity
+from agent.mqtt.outgoing import Outgoing
+from agent.mqtt.take_overs import REST_S, TakeOvers
 from agent.settings import BrokerSettings
-from agent.wire.packets import Confirmation, Delivery, Publication
+from agent.wire.packets import BrokerLimits, Confirmation, Delivery, Publication
 
 LOG = structlog.get_logger("promptd.broker")
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1, 60
 SELECT_S = 1.0
+SUBSCRIBE_AGAIN_S = 60.0
+"""After a refused subscription: an ACL can be mended without anybody hanging up."""
 SEND_RETAINED, NO_RETAINED = 0, 2  # Retain Handling at subscription (MQTT 5, section 3.8.3.1)
 
 
 class Listener(Protocol):
     """Who hears what the broker says, on the network thread; nothing here may wait for the network."""
 
-    def connected(self, *, session_present: bool) -> None:
-        """Hear that the broker let us in; subscriptions are on their way."""
+    def connected(self, limits: BrokerLimits, *, session_present: bool) -> None:
+        """Hear that the broker let us in, and what it allows; subscriptions are on their way."""
+
+    def subscribed(self, refusal: str) -> None:
+        """Hear what became of the subscriptions; an empty refusal means that all is well."""
 
     def disconnected(self, reason: str) -> None:
         """Hear that there is no link; the next attempt is on its way."""
 
     def received(self, delivery: Delivery) -> bool:
-        """Take a message; True acknowledges it, False hangs up so that it is delivered again."""
+        """Take a message; True acknowledges it, False leaves it with the broker until `redeliver`."""
         ...
 
     def confirmed(self, confirmation: Confirmation) -> None:
@@ -70,8 +80,14 @@ class Broker:
         self._stopping = threading.Event()
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_writer.settimeout(0)
+        self._take_overs = TakeOvers()
         self._client = self._build()
+        self._outgoing = Outgoing(self._client, is_v5=self._is_v5)
         self._beat = beat
+        self._admitted_s: float | None = None
+        self._subscribe_again_s: float | None = None
+        self._has_left_some = self._hangs_up = False
+        self._last_words = ""
         self.is_connected = False
 
     def run(self) -> None:
@@ -86,24 +102,23 @@ class Broker:
             while not self._stopping.is_set():
                 with contextlib.suppress(tenacity.RetryError):
                     attempts(self._live)
-                # A fleet must not come back all at once after a broker restart.
-                self._pause(random.uniform(0, FIRST_WAIT_S))  # noqa: S311 -- jitter is no secret
+                self._pause(self._rest_s())
 
     def publish(self, publication: Publication) -> int | None:
         """Queue a publication; return its packet id, or None when there is no link or no room.
 
         What the link takes along when it breaks is not sent again from here: the ledger remembers it.
         """
-        if not self.is_connected:
-            return None
-        info = self._client.publish(
-            publication.topic,
-            publication.payload,
-            qos=publication.qos,
-            retain=publication.retain,
-            properties=packing.publish_properties(publication) if self._is_v5 else None,
-        )
-        return None if info.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE else info.mid
+        outgoing = self._outgoing
+        return outgoing.publish(publication) if self.is_connected else None
+
+    def redeliver(self) -> None:
+        """Hang up if messages were left with the broker, so that it sends them again."""
+        if self._has_left_some:
+            LOG.info("broker_asked_again", hint="messages could not be stored before")
+            self._hangs_up = True
+            self._client.disconnect()
+            self._wake()
 
     def stop(self) -> None:
         """Say goodbye and let `run` return."""
@@ -119,22 +134,37 @@ class Broker:
 
     def _live(self) -> None:
         """Connect and serve until the link ends."""
-        was_connected = False
-        self._client = self._build()
+        self._client, self._admitted_s = self._build(), None
+        self._outgoing = Outgoing(self._client, is_v5=self._is_v5)
+        self._subscribe_again_s, self._last_words = None, ""
+        self._has_left_some = self._hangs_up = False
         try:
             dialing.connect(self._client, self._settings, self._identity)
             while (code := self._turn()) == MQTTErrorCode.MQTT_ERR_SUCCESS:
-                was_connected = was_connected or self.is_connected
                 self._beat()
-            reason = paho.error_string(code)
+            reason = self._last_words or paho.error_string(code)
         except OSError as error:
             reason = dialing.explain(error)
-        was_connected, self.is_connected = was_connected or self.is_connected, False
+        self.is_connected = False
         if not self._stopping.is_set():
             LOG.warning("broker_link_lost", reason=reason, host=self._settings.host, port=self._settings.port)
             self._listener.disconnected(reason)
-            if not was_connected:
+            if self._admitted_s is None:
+                self._take_overs.link_ended(None)
                 raise _NeverConnectedError(reason)
+
+    def _rest_s(self) -> float:
+        """Return how long to stay away after a link: a fleet must not come back all at once."""
+        has_lived = self._admitted_s is not None and not self._hangs_up
+        lived_s = time.monotonic() - (self._admitted_s or 0) if has_lived else None
+        if not self._take_overs.link_ended(lived_s) or self._stopping.is_set():
+            return random.uniform(0, FIRST_WAIT_S)  # noqa: S311 -- jitter is no secret
+        reason = (
+            f"another client seems to use the id {self._identity.client_id}; give each box its own device_id"
+        )
+        LOG.error("link_taken_over", reason=reason, rest_s=REST_S)
+        self._listener.disconnected(reason)
+        return REST_S
 
     def _turn(self) -> MQTTErrorCode:
         """Wait for the socket or a wake-up, then read, write and keep alive."""
@@ -153,6 +183,8 @@ class Broker:
             code = self._client.loop_read()
         if not code and (writable or self._client.want_write()):
             code = self._client.loop_write()
+        if self._subscribe_again_s and time.monotonic() >= self._subscribe_again_s:
+            self._subscribe()
         return code or self._client.loop_misc()
 
     def _wake(self, *_: Any) -> None:  # noqa: ANN401 -- also a paho callback
@@ -161,20 +193,36 @@ class Broker:
 
     def _build(self) -> paho.Client:
         client = dialing.build(self._settings, self._identity)
-        client.on_connect = lambda _client, _data, flags, code, _properties: self._admitted(flags, code)
-        client.on_message = lambda _client, _data, message: self._received(message)
-        client.on_publish = lambda _client, _data, mid, code, _properties: self._listener.confirmed(
-            Confirmation(mid, code.value)
+        client.on_connect = lambda _client, _data, *told: self._admitted(*told)
+        client.on_disconnect = lambda _client, _data, flags, code, _properties: self._heard_goodbye(
+            flags, code
         )
+        client.on_message = lambda _client, _data, message: self._received(message)
+        client.on_publish = lambda _client, _data, mid, code, _properties: self._confirmed(mid, code)
         client.on_subscribe = lambda _client, _data, _mid, codes, _properties: self._subscribed(codes)
         client.on_socket_register_write = self._wake
         return client
 
-    def _admitted(self, flags: paho.ConnectFlags, code: ReasonCode) -> None:
-        if code.is_failure:
-            LOG.error("broker_refused", reason=str(code), host=self._settings.host)
-            self._listener.disconnected(f"the broker refused the connection: {code}")
+    def _admitted(self, flags: paho.ConnectFlags, code: ReasonCode, properties: Properties | None) -> None:
+        limits = packing.limits(properties)
+        if code.is_failure or not limits.max_qos:
+            reason = str(code) if code.is_failure else "it has no QoS 1, without which prompts would be lost"
+            LOG.error("broker_refused", reason=reason, host=self._settings.host)
+            self._listener.disconnected(f"the broker cannot be used: {reason}")
+            self._client.disconnect()
             return
+        self._outgoing.allow(limits)
+        self._subscribe()
+        self.is_connected, self._admitted_s = True, time.monotonic()
+        LOG.info("broker_connected", host=self._settings.host, session_present=flags.session_present)
+        self._listener.connected(limits, session_present=flags.session_present)
+
+    def _heard_goodbye(self, flags: paho.DisconnectFlags, code: ReasonCode) -> None:
+        if flags.is_disconnect_packet_from_server:
+            self._last_words = f"the broker hung up: {code}"
+
+    def _subscribe(self) -> None:
+        self._subscribe_again_s = None
         retained = SEND_RETAINED if self._identity.wants_retained else NO_RETAINED
         for topic in self._identity.subscriptions:
             if self._is_v5:
@@ -183,14 +231,18 @@ class Broker:
                 self._client.subscribe(topic, options=options)
             else:
                 self._client.subscribe(topic, qos=1)
-        self.is_connected = True
-        LOG.info("broker_connected", host=self._settings.host, session_present=flags.session_present)
-        self._listener.connected(session_present=flags.session_present)
 
     def _subscribed(self, codes: list[ReasonCode]) -> None:
-        if refused := [str(code) for code in codes if code.is_failure]:
+        refused, refusal = [str(code) for code in codes if code.is_failure], ""
+        if refused:
             LOG.error("subscription_refused", reasons=refused, topics=self._identity.subscriptions)
-            self._listener.disconnected(f"the broker refuses our subscription ({refused[0]}); check its ACL")
+            refusal = f"the broker refuses our subscription ({refused[0]}); check its ACL"
+            self._subscribe_again_s = time.monotonic() + SUBSCRIBE_AGAIN_S
+        self._listener.subscribed(refusal)
+
+    def _confirmed(self, packet_id: int, code: ReasonCode) -> None:
+        self._outgoing.confirmed(packet_id)
+        self._listener.confirmed(Confirmation(packet_id, code.value))
 
     def _received(self, message: paho.MQTTMessage) -> None:
         try:
@@ -202,4 +254,4 @@ class Broker:
         if self._listener.received(delivery):
             self._client.ack(message.mid, message.qos)
         else:
-            self._client.disconnect()
+            self._has_left_some = True

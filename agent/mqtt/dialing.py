@@ -16,7 +16,7 @@ from agent.wire.packets import Publication
 SESSION_EXPIRY_S = 7 * 24 * 3600
 RECEIVE_MAXIMUM = 8
 SEND_MAXIMUM = 8
-"""Below every broker's own Receive Maximum: paho does not look at it and does not let it be set later."""
+"""Publications of QoS 1 on their way, at most; a broker that allows fewer is obeyed in `outgoing.py`."""
 PACKET_OVERHEAD_BYTES = 16_384
 
 

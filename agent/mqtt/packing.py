@@ -6,7 +6,7 @@ from paho.mqtt.client import MQTTMessage
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from agent.wire.packets import Delivery, Publication
+from agent.wire.packets import BrokerLimits, Delivery, Publication
 
 
 def connect_properties(session_expiry_s: int, receive_maximum: int, max_packet_bytes: int) -> Any:  # noqa: ANN401 -- paho's Properties are built by attribute
@@ -33,6 +33,17 @@ def publish_properties(publication: Publication, *, is_will: bool = False) -> An
     if publication.properties:
         properties.UserProperty = list(publication.properties)
     return properties
+
+
+def limits(properties: Any) -> BrokerLimits:  # noqa: ANN401 -- paho's Properties are read by attribute
+    """Return what the broker allows, as its CONNACK says; under MQTT 3.1.1 it says nothing."""
+    usual = BrokerLimits()
+    return BrokerLimits(
+        max_packet_bytes=getattr(properties, "MaximumPacketSize", usual.max_packet_bytes),
+        receive_maximum=getattr(properties, "ReceiveMaximum", usual.receive_maximum),
+        max_qos=getattr(properties, "MaximumQoS", usual.max_qos),
+        can_retain=bool(getattr(properties, "RetainAvailable", usual.can_retain)),
+    )
 
 
 def delivery(message: MQTTMessage) -> Delivery:

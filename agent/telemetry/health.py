@@ -15,6 +15,7 @@ from agent.flow.meter import Meter
 from agent.hardware.facts import Facts, Gpu, Unknown
 from agent.hardware.probe import probe_gpus
 from agent.settings import Settings
+from agent.telemetry.link import LinkRecord
 from agent.wire.packets import Publication
 from agent.wire.topics import Topics
 from agent.worker.supervisor import EngineState, Supervisor
@@ -79,6 +80,7 @@ class Vitals:
     dispatcher: Dispatcher
     ledger: Ledger
     meter: Meter
+    link: LinkRecord
     settings: Settings
     started_s: float
     """Monotonic clock."""
@@ -98,7 +100,13 @@ def health(topics: Topics, vitals: Vitals, state: State, gpus: tuple[Gpu, ...] |
         "version": __version__,
         "uptime_s": round(time.monotonic() - vitals.started_s, 1),
         "engine": engine,
-        "queue": asdict(depth) | {"capacity": capacity, "oldest_age_s": round(depth.oldest_age_s, 1)},
+        "queue": asdict(depth)
+        | {
+            "capacity": capacity,
+            "oldest_age_s": round(depth.oldest_age_s, 1),
+            "damaged_ledger": str(vitals.ledger.set_aside or "") or None,
+        },
+        "link": vitals.link.body(),
         "requests": vitals.meter.requests(),
         "speed": vitals.meter.speed(),
         "host": host(str(vitals.settings.state_dir)),

@@ -6,7 +6,7 @@ from agent.host.systemd import Notifier
 from agent.outfit import Outfit
 from agent.telemetry import health
 from agent.telemetry.health import State, Vitals
-from agent.wire.packets import Publish
+from agent.wire.packets import Publication, Publish
 from agent.wire.topics import Topics
 from agent.worker.supervisor import EngineState
 
@@ -31,12 +31,11 @@ class Reporter:
         self._publish = publish
         self._notifier = Notifier()
         self._said_status: tuple[State, str] | None = None
+        self._told_systemd = ""
         self._said_info: EngineState | None = None
         self._next_health_s = 0.0
         self.interval_s = interval_s
         self.is_stopping = False
-        self.is_blocked = False
-        self.link = "connecting to the broker"
 
     def repeat(self) -> None:
         """Say everything anew, as after a new connection."""
@@ -46,16 +45,16 @@ class Reporter:
     def tick(self) -> None:
         """Publish what changed, and health when it is due."""
         state, reason = self._state()
-        if (state, reason) != self._said_status:
+        self._tell_systemd(f"{state}: {reason or self._vitals.link.reason or 'connected'}")
+        if (state, reason) != self._said_status and self._say(
+            health.status(self._topics, state, reason, self._birth)
+        ):
             self._said_status, self._next_health_s = (state, reason), 0.0
-            self._publish(health.status(self._topics, state, reason, self._birth))
-            self._notifier.status(f"{state}: {reason or self.link}")
         engine = self._vitals.supervisor.state
-        if engine is not self._said_info:
+        if engine is not self._said_info and self._say(
+            health.info(self._topics, engine, self._outfit.facts, self._outfit.verdict_bodies())
+        ):
             self._said_info = engine
-            self._publish(
-                health.info(self._topics, engine, self._outfit.facts, self._outfit.verdict_bodies())
-            )
         if time.monotonic() >= self._next_health_s:
             self._next_health_s = time.monotonic() + self.interval_s
             self._publish(health.health(self._topics, self._vitals, state, self._outfit.facts.gpus))
@@ -64,18 +63,32 @@ class Reporter:
         """Say `offline` by hand: after a clean goodbye the broker does not send the will."""
         self._publish(health.status(self._topics, "offline", "stopped", self._birth))
 
+    def _say(self, publication: Publication) -> bool:
+        """Publish; tell whether the link took it. What it did not take is said at the next tick."""
+        return self._publish(publication) is not None
+
+    def _tell_systemd(self, line: str) -> None:
+        if line != self._told_systemd:
+            self._told_systemd = line
+            self._notifier.status(line)
+
     def _state(self) -> tuple[State, str]:
         engine = self._vitals.supervisor.state
         if self.is_stopping:
             return "stopping", "the agent is stopping"
-        if self.is_blocked:
-            return "blocked", "prompts cannot be stored: is the disk full?"
-        match engine.phase:
-            case "starting":
-                return "starting", engine.reason
-            case "ready" if engine.falls:
-                return "degraded", "fell back: " + "; ".join(engine.falls)
-            case "ready":
-                return "ready", ""
-            case _:
-                return "degraded", engine.reason
+        disk, refusal = self._vitals.ledger.disk, self._vitals.link.refusal
+        if disk.is_short:
+            return "blocked", f"no prompt can be stored: {disk.reason}; make room"
+        return ("degraded", refusal) if refusal else _state_of(engine)
+
+
+def _state_of(engine: EngineState) -> tuple[State, str]:
+    match engine.phase:
+        case "starting":
+            return "starting", engine.reason
+        case "ready" if engine.falls:
+            return "degraded", "fell back: " + "; ".join(engine.falls)
+        case "ready":
+            return "ready", ""
+        case _:
+            return "degraded", engine.reason

@@ -114,6 +114,12 @@ class UnsupportedContentType(PromptError):
     code, status = "unsupported_content_type", 415
 
 
+class RateLimited(PromptError):
+    """This requester sends more prompts than this device takes from one; try again after the given time."""
+
+    code, status = "rate_limited", 429
+
+
 class Cancelled(PromptError):
     """The prompt was cancelled by its requester."""
 

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from typing import ClassVar
 
 from pydantic import ConfigDict
 
+PACKET_OVERHEAD_BYTES, TEXT_OVERHEAD_BYTES = 32, 3
+"""Fixed header, packet id and numeric properties; property identifier and length of a text."""
 BYTES_AS_BASE64 = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
 
@@ -41,6 +44,24 @@ class Publication:
     expiry_s: int | None = None
     properties: tuple[tuple[str, str], ...] = ()
     """MQTT 5 user properties."""
+
+    @property
+    def size_bytes(self) -> int:
+        """What the packet takes at most."""
+        texts = (self.topic, self.content_type, self.response_topic, *chain.from_iterable(self.properties))
+        variable = sum(len(text.encode()) + TEXT_OVERHEAD_BYTES for text in texts)
+        return PACKET_OVERHEAD_BYTES + variable + len(self.correlation) + len(self.payload)
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerLimits:
+    """What a broker allows on one link; the defaults are those of MQTT 5, section 3.2.2.3."""
+
+    max_packet_bytes: int | None = None
+    receive_maximum: int = 65_535
+    """Publications of QoS 1 that may be unconfirmed."""
+    max_qos: int = 2
+    can_retain: bool = True
 
 
 @dataclass(frozen=True, slots=True)

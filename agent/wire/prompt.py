@@ -55,6 +55,11 @@ class ReplyTo:
     correlation: bytes = b""
 
 
+def request_key(reply_to: ReplyTo, prompt_id: str) -> bytes:
+    """Return what makes two deliveries the same request: response topic and correlation, else the id."""
+    return reply_to.topic.encode() + b"\0" + (reply_to.correlation or prompt_id.encode())
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """One question for the model, decoded once at the door."""
@@ -78,9 +83,8 @@ class Prompt:
 
     @property
     def key(self) -> bytes:
-        """What makes two deliveries the same request: response topic and correlation, else the id."""
-        identity = self.reply_to.correlation or self.id.encode()
-        return self.reply_to.topic.encode() + b"\0" + identity
+        """What makes two deliveries the same request."""
+        return request_key(self.reply_to, self.id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,6 +121,12 @@ def failed(prompt_id: str | None, reply_to: ReplyTo, error: PromptError) -> Publ
     return _reply(reply_to, {"id": prompt_id, "error": detail}, "failed", error.status)
 
 
+def instead(answer: Publication, error: PromptError) -> Publication:
+    """Return the ending that takes the place of an answer which cannot be sent."""
+    prompt_id = json.loads(answer.payload).get("id")
+    return failed(prompt_id, ReplyTo(answer.topic, answer.correlation), error)
+
+
 def _head(prompt: Prompt, kind: str, badge: EngineBadge, created_s: int) -> dict[str, Any]:
     return {"id": prompt.id, "object": kind, "created": created_s, "model": badge.model}
 

@@ -23,7 +23,16 @@ from agent.wire.errors import (
 )
 from agent.wire.grammar import ANY_OBJECT, regex_grammar, schema_grammar
 from agent.wire.packets import Delivery
-from agent.wire.prompt import Cancel, Grammar, Message, Operation, Prompt, ReplyTo, Sampling
+from agent.wire.prompt import (
+    Cancel,
+    Grammar,
+    Message,
+    Operation,
+    Prompt,
+    ReplyTo,
+    Sampling,
+    request_key,
+)
 from agent.wire.topics import IDENTIFIER, Topics
 
 
@@ -66,6 +75,12 @@ class Door:
             timeout_s=min(timeouts_s, default=self.default_timeout_s),
             priority=request.priority,
         )
+
+    def key(self, delivery: Delivery) -> bytes:
+        """Return the key of a request that may be refused; one that names nothing is like no other."""
+        prompt_id = claimed_id(delivery.payload) or uuid.uuid4().hex
+        topic = delivery.response_topic or self.topics.response(prompt_id)
+        return request_key(ReplyTo(topic, delivery.correlation), prompt_id)
 
     def cancel(self, delivery: Delivery) -> Cancel:
         """Decode a `cancel` request.

@@ -1,6 +1,11 @@
 """The same request again: one answer content, whatever is repeated."""
 
+import shutil
+from pathlib import Path
+
+from engines.running import demo
 from rig.box import Box, Ticket, chat
+from rig.kinds import StartBox
 
 
 def _repeat(box: Box, ticket: Ticket, request: dict[str, object]) -> None:
@@ -63,3 +68,25 @@ def test_the_same_id_on_the_devices_own_topic_is_the_same_request(box: Box) -> N
 
     first, second = box.requester.wait_for_many(lambda r: r.topic == topic, 2)
     assert first.payload == second.payload
+
+
+def test_an_answered_request_that_would_be_refused_today_gets_its_answer_again(start_box: StartBox) -> None:
+    box = start_box()
+    request = chat("asked of the model of yesterday", model="demo")
+    ticket = box.send(request)
+    box.ending(ticket)
+    box.kill()
+    box.configure(box.url, {"engine": {"model": another_model(box.folder)}})
+    box.start()
+
+    _repeat(box, ticket, request)
+
+    first, second = box.heard(ticket, "completed", count=2)
+    assert first.payload == second.payload
+
+
+def another_model(folder: Path) -> str:
+    """Return the path of a copy of the embedded model under another name."""
+    path = folder / "another.gguf"
+    shutil.copyfile(demo().path_for("gguf-cpu"), path)
+    return str(path)

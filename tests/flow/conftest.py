@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.flow.ledger import Ledger
+from agent.flow.ledger import Capacity, Ledger
 
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    ledger = Ledger(tmp_path / "ledger.db", capacity=5)
+    ledger = Ledger(tmp_path / "ledger.db", Capacity(5, 1 << 20))
     yield ledger
     ledger.close()

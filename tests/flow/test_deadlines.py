@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from agent.engines.options import Speeds
-from agent.flow.intake import Intake
+from agent.flow.intake import Intake, Terms
 from agent.flow.ledger import Ledger
 from agent.flow.meter import Meter
 from agent.flow.publisher import Publisher
+from agent.flow.rate import Rate
 from agent.wire.packets import Delivery, Publication
 from agent.wire.requests import Door
 from agent.wire.topics import ResponseTopicRule, Topics
@@ -29,8 +30,7 @@ class Entrance:
         self.ledger, self.stage = ledger, stage
         self._intake = Intake(
             door=Door(TOPICS, "demo", 600.0),
-            rule=ResponseTopicRule(TOPICS.default_response_filters),
-            max_payload_bytes=10_000,
+            terms=Terms(ResponseTopicRule(TOPICS.default_response_filters), 10_000, Rate(0)),
             ledger=ledger,
             dispatcher=stage.dispatcher,
             publisher=Publisher(ledger, self._publish, lambda: None),

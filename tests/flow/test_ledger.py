@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.flow import ledger as rules
-from agent.flow.ledger import Ledger
+from agent.flow.ledger import Capacity, Ledger
 from agent.wire.errors import QueueFull, Stopping
 from agent.wire.prompt import Cancel, ReplyTo
 from flow.prompts import answer, claimed, digest, prompt, take
+
+ROOM = Capacity(5, 1 << 20)
 
 
 def test_a_prompt_is_new_once_and_a_duplicate_then(ledger: Ledger) -> None:
@@ -55,6 +56,16 @@ def test_a_full_queue_refuses_the_next_prompt_and_tells_when_to_come_back(ledger
         take(ledger, prompt("one too many"))
 
     assert caught.value.retry_after_ms
+
+
+def test_prompts_that_are_too_many_bytes_together_are_refused_by_the_setting(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "db", Capacity(5, 1000))
+    take(ledger, prompt("a"))
+
+    with pytest.raises(QueueFull, match=r"queue\.max_bytes"):
+        ledger.accept(prompt("b" * 900), digest("b"))
+
+    ledger.close()
 
 
 def test_a_full_queue_still_recognises_what_it_has(ledger: Ledger) -> None:
@@ -149,13 +160,34 @@ def test_a_refusal_is_forgotten_once_it_is_delivered(ledger: Ledger) -> None:
     assert ledger.depth().unsent == 0
 
 
+def test_an_answer_that_nobody_has_may_be_replaced(ledger: Ledger) -> None:
+    take(ledger, prompt("a"))
+    ledger.finish(claimed(ledger).number, answer("too long"))
+
+    is_replaced = ledger.replace(ledger.letters(1)[0].number, answer("shorter"))
+
+    assert (is_replaced, ledger.letters(1)[0].publication) == (True, answer("shorter"))
+
+
+def test_an_answer_that_somebody_may_have_keeps_its_content(ledger: Ledger) -> None:
+    take(ledger, prompt("a"))
+    ledger.finish(claimed(ledger).number, answer())
+    number = ledger.letters(1)[0].number
+    ledger.delivered(number)
+    take(ledger, prompt("a"))
+
+    is_replaced = ledger.replace(number, answer("another"))
+
+    assert (is_replaced, ledger.letters(1)[0].publication) == (False, answer())
+
+
 def test_after_a_death_what_ran_waits_again_with_its_attempt_counted(tmp_path: Path) -> None:
-    first = Ledger(tmp_path / "db", 5)
+    first = Ledger(tmp_path / "db", ROOM)
     take(first, prompt("a", stream=True))
     claimed(first)
     first.close()
 
-    second = Ledger(tmp_path / "db", 5)
+    second = Ledger(tmp_path / "db", ROOM)
 
     entry = second.next_waiting()
     second.close()
@@ -164,13 +196,13 @@ def test_after_a_death_what_ran_waits_again_with_its_attempt_counted(tmp_path: P
 
 
 def test_after_a_restart_a_parked_answer_is_tried_again(tmp_path: Path) -> None:
-    first = Ledger(tmp_path / "db", 5)
+    first = Ledger(tmp_path / "db", ROOM)
     first.refuse(answer(), 60)
     first.park(first.letters(9)[0].number)
     was_sent = first.letters(9)
     first.close()
 
-    second = Ledger(tmp_path / "db", 5)
+    second = Ledger(tmp_path / "db", ROOM)
 
     letters = second.letters(9)
     second.close()
@@ -178,23 +210,9 @@ def test_after_a_restart_a_parked_answer_is_tried_again(tmp_path: Path) -> None:
 
 
 def test_births_are_counted(tmp_path: Path) -> None:
-    Ledger(tmp_path / "db", 5).close()
+    Ledger(tmp_path / "db", ROOM).close()
 
-    second = Ledger(tmp_path / "db", 5)
+    second = Ledger(tmp_path / "db", ROOM)
 
     second.close()
     assert second.birth == 2
-
-
-def test_pruning_forgets_only_old_delivered_answers(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("delivered", "unsent"):
-        take(ledger, prompt(name))
-        ledger.finish(claimed(ledger).number, answer())
-    ledger.delivered(ledger.letters(1)[0].number)
-    take(ledger, prompt("waiting"))
-    monkeypatch.setattr(rules, "RETENTION_S", -1)
-
-    ledger.prune()
-
-    receptions = [take(ledger, prompt(name)) for name in ("delivered", "unsent", "waiting")]
-    assert receptions == ["new", "answered", "duplicate"]

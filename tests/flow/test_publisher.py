@@ -1,5 +1,6 @@
 """The publisher: four in flight, closed only by the broker's word."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 
@@ -9,8 +10,8 @@ from agent.flow import publisher as rules
 from agent.flow.ledger import Ledger
 from agent.flow.publisher import Publisher
 from agent.host.pulse import spawn
-from agent.wire.packets import Confirmation, Publication
-from flow.prompts import answer
+from agent.wire.packets import BrokerLimits, Confirmation, Publication
+from flow.prompts import answer, claimed, prompt, take
 
 PATIENCE_S = 10
 
@@ -89,17 +90,55 @@ def test_at_most_four_answers_are_in_flight(
 ) -> None:
     _fill(ledger, 6)
 
-    publisher.open(is_open=True)
+    publisher.open(BrokerLimits())
 
     settle(99, 0)
     assert wire.wait_for(4) == ["0", "1", "2", "3"]
+
+
+def test_fewer_are_in_flight_where_the_broker_wants_it(
+    ledger: Ledger, wire: Wire, publisher: Publisher, settle: Callable[..., None]
+) -> None:
+    _fill(ledger, 6)
+
+    publisher.open(BrokerLimits(receive_maximum=1))
+
+    settle(99, 0)
+    assert wire.wait_for(1) == ["0"]
+
+
+def test_an_answer_that_is_too_large_for_the_broker_becomes_an_error_that_names_both_sizes(
+    ledger: Ledger, wire: Wire, publisher: Publisher
+) -> None:
+    take(ledger, prompt("a"))
+    ledger.finish(claimed(ledger).number, answer('{"id": "a", "text": "' + "x" * 2000 + '"}'))
+
+    publisher.open(BrokerLimits(max_packet_bytes=1000))
+
+    body = json.loads(wire.wait_for(1)[0])
+    assert (body["id"], body["error"]["code"]) == ("a", "payload_too_large")
+    assert "1000" in body["error"]["message"]
+
+
+def test_an_answer_that_was_delivered_before_is_not_replaced_when_the_broker_takes_less(
+    ledger: Ledger, wire: Wire, publisher: Publisher, settle: Callable[..., None]
+) -> None:
+    take(ledger, prompt("a"))
+    ledger.finish(claimed(ledger).number, answer('{"id": "a", "text": "' + "x" * 2000 + '"}'))
+    ledger.delivered(ledger.letters(1)[0].number)
+    take(ledger, prompt("a"))
+
+    publisher.open(BrokerLimits(max_packet_bytes=1000))
+
+    settle(99, 0)
+    assert (wire.sent, ledger.depth().parked) == ([], 1)
 
 
 def test_a_confirmation_makes_room_for_the_next(
     ledger: Ledger, wire: Wire, publisher: Publisher, settle: Callable[..., None]
 ) -> None:
     _fill(ledger, 6)
-    publisher.open(is_open=True)
+    publisher.open(BrokerLimits())
     wire.wait_for(4)
 
     settle(2, 0)
@@ -112,7 +151,7 @@ def test_an_answer_nobody_subscribed_to_counts_as_delivered(
     ledger: Ledger, wire: Wire, publisher: Publisher, settle: Callable[..., None]
 ) -> None:
     _fill(ledger, 1)
-    publisher.open(is_open=True)
+    publisher.open(BrokerLimits())
     wire.wait_for(1)
 
     settle(1, 0x10)
@@ -125,7 +164,7 @@ def test_a_refusal_that_may_pass_leaves_the_answer_open_and_pauses(
     ledger: Ledger, wire: Wire, publisher: Publisher, settle: Callable[..., None], code: int
 ) -> None:
     _fill(ledger, 1)
-    publisher.open(is_open=True)
+    publisher.open(BrokerLimits())
     wire.wait_for(1)
 
     settle(1, code)
@@ -143,7 +182,7 @@ def test_after_the_pause_the_same_answer_is_sent_again(
 ) -> None:
     monkeypatch.setattr(rules, "PAUSE_S", 0.0)
     _fill(ledger, 1)
-    publisher.open(is_open=True)
+    publisher.open(BrokerLimits())
     wire.wait_for(1)
 
     settle(1, 0x97)
@@ -156,7 +195,7 @@ def test_an_answer_that_is_refused_for_good_stands_in_nobodys_way(
     ledger: Ledger, wire: Wire, publisher: Publisher, settle: Callable[..., None], code: int
 ) -> None:
     _fill(ledger, 5)
-    publisher.open(is_open=True)
+    publisher.open(BrokerLimits())
     wire.wait_for(4)
 
     settle(1, code)
@@ -170,7 +209,7 @@ def test_an_answer_the_client_library_does_not_take_is_kept(
 ) -> None:
     _fill(ledger, 1)
     wire.takes = False
-    publisher.open(is_open=True)
+    publisher.open(BrokerLimits())
     wire.wait_for(1)
 
     settle(99, 0)
@@ -182,10 +221,10 @@ def test_an_answer_that_breaks_every_link_is_set_aside_and_the_next_one_goes_out
     ledger: Ledger, wire: Wire, publisher: Publisher
 ) -> None:
     _fill(ledger, 1)
-    publisher.open(is_open=True)
+    publisher.open(BrokerLimits())
     for links in range(1, rules.MAX_LOSSES + 1):
         wire.wait_for(links)
-        publisher.open(is_open=True)
+        publisher.open(BrokerLimits())
 
     ledger.refuse(answer("next"), 60)
     publisher.wake()

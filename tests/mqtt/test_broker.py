@@ -14,7 +14,7 @@ from agent.host.pulse import spawn
 from agent.mqtt.broker import Broker
 from agent.mqtt.dialing import Identity
 from agent.settings import BrokerSettings
-from agent.wire.packets import Confirmation, Delivery, Publication
+from agent.wire.packets import BrokerLimits, Confirmation, Delivery, Publication
 
 PATIENCE_S = 20
 
@@ -27,11 +27,17 @@ class Ear:
         self.reasons: list[str] = []
         self.deliveries: list[Delivery] = []
         self.codes: list[int] = []
+        self.refusals: list[str] = []
+        self.limits = BrokerLimits()
         self.takes = [True]
         self._news = threading.Condition()
 
-    def connected(self, *, session_present: bool) -> None:
+    def connected(self, limits: BrokerLimits, *, session_present: bool) -> None:
+        self.limits = limits
         self._note(lambda: self.sessions.append(session_present))
+
+    def subscribed(self, refusal: str) -> None:
+        self._note(lambda: self.refusals.append(refusal))
 
     def disconnected(self, reason: str) -> None:
         self._note(lambda: self.reasons.append(reason))
@@ -74,7 +80,7 @@ def join(stack: ExitStack, ear: Ear) -> Callable[..., Broker]:
             assert (deaths, thread.is_alive()) == ([], False)
 
         stack.callback(leave)
-        ear.wait_for(lambda: bool(ear.sessions or ear.reasons))
+        ear.wait_for(lambda: bool(ear.refusals or ear.reasons))
         return broker
 
     return connect
@@ -125,16 +131,55 @@ def test_a_live_message_that_is_retained_is_seen_as_retained(
     assert ear.deliveries[0].retain
 
 
-def test_a_message_that_was_not_taken_comes_again(
+def test_a_message_that_was_not_taken_comes_again_when_it_is_asked_for(
     mosquitto: Mosquitto, connect: Connect, join: Callable[..., Broker], ear: Ear
 ) -> None:
     ear.takes = [False, True]
-    join(mosquitto.port)
-
+    broker = join(mosquitto.port)
     connect(mosquitto.port).publish("promptd/in", b"hello")
+    ear.wait_for(lambda: len(ear.deliveries) == 1)
+
+    broker.redeliver()
 
     ear.wait_for(lambda: len(ear.deliveries) == 2)
     assert ear.sessions == [False, True]
+
+
+def test_where_everything_was_taken_nobody_hangs_up(
+    mosquitto: Mosquitto, connect: Connect, join: Callable[..., Broker], ear: Ear
+) -> None:
+    broker = join(mosquitto.port)
+    connect(mosquitto.port).publish("promptd/in", b"hello")
+    ear.wait_for(lambda: len(ear.deliveries) == 1)
+
+    broker.redeliver()
+    broker.publish(Publication("promptd/out", b"{}"))
+
+    ear.wait_for(lambda: len(ear.codes) == 1)
+    assert ear.sessions == [False]
+
+
+def test_the_brokers_largest_packet_is_known_and_kept_to(
+    start_mosquitto: StartBroker, join: Callable[..., Broker], ear: Ear
+) -> None:
+    broker = join(start_mosquitto("allow_anonymous true", "max_packet_size 2000").port)
+
+    packet_ids = [broker.publish(Publication("promptd/out", b"x" * size)) for size in (3000, 100)]
+
+    ear.wait_for(lambda: len(ear.codes) == 1)
+    assert (ear.limits.max_packet_bytes, packet_ids[0]) == (2000, None)
+
+
+def test_a_subscription_that_the_acl_refuses_is_told(
+    start_mosquitto: StartBroker, tmp_path: Path, join: Callable[..., Broker], ear: Ear
+) -> None:
+    acl = tmp_path / "acl"
+    acl.write_text("topic write promptd/out\n")
+
+    join(start_mosquitto("allow_anonymous true", f"acl_file {acl}").port)
+
+    ear.wait_for(lambda: len(ear.refusals) == 1)
+    assert ear.refusals == [""] or "ACL" in ear.refusals[0]
 
 
 def test_what_is_published_without_a_link_is_not_taken(

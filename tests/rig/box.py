@@ -17,6 +17,7 @@ from rig.process import Child
 from rig.requester import Envelope, Reply, Requester
 
 DEVICE = "box"
+SHORTEST_CANARY = 12
 TOPICS = Topics("promptd", DEVICE)
 
 Tables = Mapping[str, Mapping[str, Any]]
@@ -41,9 +42,12 @@ class Box:
 
     def __init__(self, folder: Path, url: str, requester: Requester, tables: Tables | None = None) -> None:
         self.folder = folder
+        self.url = url
         self.requester = requester
         self.config = folder / "promptd.toml"
         self.births = 0
+        self.texts: set[str] = set()
+        """Everything that was asked here, and with the echo engine everything that was answered."""
         self.configure(url, tables or {})
         self.child: Child
 
@@ -98,6 +102,7 @@ class Box:
             **envelope,
         }
         payload = request if isinstance(request, bytes) else json.dumps(request).encode()
+        self.texts |= _texts(request)
         self.requester.publish(TOPICS.request(operation), payload, Envelope(**envelope))
         return Ticket(envelope["response_topic"], envelope["correlation"])
 
@@ -120,6 +125,12 @@ class Box:
     def error_code(self, ticket: Ticket) -> str:
         """Wait for the ending and return its error code."""
         return str(self.ending(ticket).body["error"]["code"])
+
+    def leaks(self) -> list[str]:
+        """Return texts of prompts that the log or a report holds: there must be none (docs/ledger.md)."""
+        reports = [reply.payload.decode() for reply in self.requester.replies if not reply.event]
+        said = [*self.child.lines, *reports]
+        return [text for text in self.texts if any(text in line for line in said)]
 
     def worker(self) -> psutil.Process:
         """Return the engine worker."""
@@ -160,12 +171,21 @@ def chat(text: str, **fields: Any) -> dict[str, Any]:  # noqa: ANN401 -- JSON
     return {"messages": [{"role": "user", "content": text}], **fields}
 
 
+def _texts(request: Mapping[str, Any] | bytes) -> set[str]:
+    """Return the texts of a request that are long enough to be found by chance nowhere."""
+    if isinstance(request, bytes):
+        return set()
+    found = [str(message.get("content", "")) for message in request.get("messages", ())]
+    return {text for text in (*found, str(request.get("prompt", ""))) if len(text) >= SHORTEST_CANARY}
+
+
 @contextlib.contextmanager
 def box_in(folder: Path, url: str, requester: Requester, tables: Tables | None = None) -> Iterator[Box]:
-    """Keep a started device as long as the context lasts."""
+    """Keep a started device as long as the context lasts; what was asked must not stand in log or reports."""
     box = Box(folder, url, requester, tables)
     try:
         box.start()
         yield box
     finally:
         box.child.end()
+    assert box.leaks() == []

@@ -10,6 +10,7 @@ CONTRACT = {
     "unknown_operation": 400,
     "context_length_exceeded": 400,
     "unsupported_schema": 400,
+    "rate_limited": 429,
     "model_not_found": 404,
     "expired": 408,
     "timeout": 408,

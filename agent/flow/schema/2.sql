@@ -1,0 +1,11 @@
+-- Version 2: how many bytes wait is counted without reading the prompts.
+
+ALTER TABLE prompt ADD COLUMN size_bytes INTEGER NOT NULL DEFAULT 0;
+UPDATE prompt SET size_bytes = length(body);
+
+-- Whether the broker has ever taken this answer: only one that it never took may be given another content.
+ALTER TABLE answer ADD COLUMN was_delivered INTEGER NOT NULL DEFAULT 0;
+UPDATE answer SET was_delivered = 1 WHERE state = 'sent';
+
+CREATE INDEX prompt_waiting_bytes ON prompt (size_bytes) WHERE state = 'waiting';
+CREATE INDEX prompt_done ON prompt (number) WHERE state = 'done';

@@ -1,0 +1,12 @@
+"""What a device tells without being asked: one topic for each kind of event."""
+
+import json
+from collections.abc import Mapping
+
+from agent.wire.packets import Publication
+from agent.wire.topics import Topics
+
+
+def event(topics: Topics, kind: str, body: Mapping[str, str]) -> Publication:
+    """Return an event: `refused_response_topic`, `refused_retained`, `session_lost`, `ledger_damaged`."""
+    return Publication(topics.event(kind), json.dumps(body).encode())
