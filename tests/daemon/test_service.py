@@ -185,7 +185,8 @@ def test_health_has_every_field_of_the_contract(start_box: StartBox) -> None:
     assert health.keys() == set(top.split())
     engine = "requested effective model slots active restarts last_token_age_s"
     assert health["engine"].keys() >= set(engine.split())
-    assert health["queue"].keys() == {"waiting", "running", "unsent", "capacity", "oldest_age_s"}
+    queue = "waiting running unsent parked capacity oldest_age_s damaged_ledger"
+    assert health["queue"].keys() == set(queue.split())
     assert health["requests"].keys() >= {"accepted", "completed", "failed", "duplicates"}
     assert health["speed"]["first_token_ms"].keys() == {"p50", "p95", "p99"}
     assert health["host"]["memory_available_bytes"] > 0
