@@ -22,11 +22,15 @@ class Row:
     kv_bytes_per_value: int
     overhead_bytes: int
     """Memory of the runtime beside weights and KV cache, measured on models of 4 and 360 million weights."""
+    scratch_bytes_per_token: int = 0
+    """Memory of one pass for each token of a context: scores of attention, with the heads of most models."""
     shares_prefixes: bool = False
     """Whether keys and values of prompt beginnings can be kept for later prompts."""
 
 
 MIB = 1024 * 1024
+SCORE_BYTES = 2 * 4 * 128 * 32
+"""Scores before and after softmax, in float32, of 128 tokens in a pass and 32 heads (docs/decisions/0007)."""
 
 TABLE: tuple[Row, ...] = (
     Row(
@@ -79,6 +83,7 @@ TABLE: tuple[Row, ...] = (
         module="agent.engines.llama_cpp",
         kv_bytes_per_value=2,
         overhead_bytes=96 * MIB,
+        scratch_bytes_per_token=SCORE_BYTES,
         shares_prefixes=True,
     ),
     Row(

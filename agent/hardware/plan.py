@@ -67,7 +67,8 @@ def needed_bytes(row: Row, model: Model, way: Way) -> int:
     """Return what a variant needs: weights, keys and values, and the runtime itself."""
     variant = model.variant_for(row.name)
     weights_bytes = variant.size_bytes if variant else 0
-    return weights_bytes + kv_bytes(row, model, way) + row.overhead_bytes
+    scratch_bytes = row.scratch_bytes_per_token * way.context_length
+    return weights_bytes + kv_bytes(row, model, way) + scratch_bytes + row.overhead_bytes
 
 
 def kv_bytes(row: Row, model: Model, way: Way) -> int:

@@ -36,7 +36,7 @@ def test_without_wishes_the_box_gets_the_whole_context_in_as_many_slots_as_fit(
     verdict = choose(facts, phi, EngineSettings())[0]
 
     assert (verdict.variant, verdict.slots, verdict.context_length) == ("gguf-cpu", 4, 4096)
-    assert verdict.reason == "fits: needs 12.2 GB of 12.4 GB available, with 4 instead of 8 slots"
+    assert verdict.reason == "fits: needs 12.3 GB of 12.4 GB available, with 4 instead of 8 slots"
 
 
 def test_slots_are_lowered_before_the_context_is(box: Facts, phi: Model) -> None:
@@ -71,7 +71,7 @@ def test_explicit_numbers_that_do_not_fit_are_refused_with_their_sizes(box: Fact
 
     verdict = verdict_on("gguf-cpu", choose(box, phi, wishes))
 
-    assert verdict.reason == "needs 15.4 GB for 8 slots of 4096 tokens, 12.4 GB available"
+    assert verdict.reason == "needs 15.5 GB for 8 slots of 4096 tokens, 12.4 GB available"
     assert (verdict.slots, verdict.context_length) == (8, 4096)
 
 

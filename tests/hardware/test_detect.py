@@ -35,7 +35,7 @@ def test_the_report_ends_with_what_runs_first_and_why(box: Facts, phi: Model) ->
 
     _, _, last = text.rpartition("\n\n")
     assert last.startswith(
-        "gguf-cpu runs first (llama.cpp on the CPU), because it fits: needs 12.2 GB of 12.4 GB"
+        "gguf-cpu runs first (llama.cpp on the CPU), because it fits: needs 12.3 GB of 12.4 GB"
     )
 
 
@@ -65,7 +65,7 @@ def test_the_prefix_cache_has_a_column(box: Facts, demo: Model) -> None:
 
     (head,) = [line for line in lines if line.startswith("  #")]
     (row,) = [line for line in lines if line.startswith("  1")]
-    assert row[: head.index("verdict")].split() == ["1", "gguf-cpu", "121", "MB", "1024", "8", "8192"]
+    assert row[: head.index("verdict")].split() == ["1", "gguf-cpu", "155", "MB", "1024", "8", "8192"]
 
 
 def test_every_variant_has_its_verdict_and_no_line_is_wider_than_100_columns(box: Facts, phi: Model) -> None:

@@ -17,12 +17,14 @@ PHI_KV_BYTES = 2 * 32 * 32 * 96 * 2
 """Of one token of Phi-3-mini, with keys and values of 16 bits."""
 
 
-def test_slots_and_prefix_cache_take_keys_and_values(phi: Model) -> None:
+def test_slots_and_prefix_cache_take_keys_and_values_and_a_pass_takes_scores(phi: Model) -> None:
     way = Way(context_length=4096, slots=2, cache_tokens=1024)
 
     size_bytes = needed_bytes(GGUF, phi, way)
 
-    assert size_bytes == 2390 * MB + (2 * 4096 + 1024) * PHI_KV_BYTES + GGUF.overhead_bytes
+    scores_bytes = 4096 * GGUF.scratch_bytes_per_token
+    keys_and_values_bytes = (2 * 4096 + 1024) * PHI_KV_BYTES
+    assert size_bytes == 2390 * MB + keys_and_values_bytes + scores_bytes + GGUF.overhead_bytes
 
 
 def test_keys_and_values_of_32_bits_take_twice_the_bytes_of_those_of_16(phi: Model) -> None:
@@ -38,15 +40,15 @@ def test_keys_and_values_of_32_bits_take_twice_the_bytes_of_those_of_16(phi: Mod
     [
         (100.0, Way(4096, 8, 8192)),
         (17.4, Way(4096, 8, 4096)),
-        (15.5, Way(4096, 8, 0)),
-        (15.3, Way(4096, 4, 8192)),
-        (9.4, Way(4096, 4, 1024)),
-        (9.0, Way(4096, 4, 0)),
-        (5.8, Way(4096, 2, 0)),
-        (4.2, Way(4096, 1, 0)),
+        (15.6, Way(4096, 8, 0)),
+        (15.4, Way(4096, 4, 8192)),
+        (9.6, Way(4096, 4, 1024)),
+        (9.2, Way(4096, 4, 0)),
+        (5.9, Way(4096, 2, 0)),
+        (4.3, Way(4096, 1, 0)),
         (4.0, Way(2048, 1, 1024)),
         (3.0, Way(1024, 1, 0)),
-        (2.7, Way(512, 1, 0)),
+        (2.75, Way(512, 1, 0)),
     ],
 )
 def test_the_cache_shrinks_first_then_the_slots_then_the_context(
