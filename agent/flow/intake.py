@@ -11,14 +11,8 @@ from agent.flow.ledger import Ledger
 from agent.flow.meter import Meter
 from agent.flow.publisher import Publisher
 from agent.wire import replies
-from agent.wire.errors import (
-    Conflict,
-    DeadlineUnreachable,
-    InvalidField,
-    PayloadTooLarge,
-    PromptError,
-    UnknownOperation,
-)
+from agent.wire.envelope import MAX_CORRELATION_BYTES, check_envelope
+from agent.wire.errors import Conflict, DeadlineUnreachable, PromptError, UnknownOperation
 from agent.wire.packets import Delivery, Publication, Publish
 from agent.wire.prompt import Operation, Prompt, ReplyTo
 from agent.wire.requests import Door, claimed_id
@@ -27,7 +21,6 @@ from agent.wire.topics import ResponseTopicRule
 LOG = structlog.get_logger("promptd.intake")
 
 REFUSAL_LIFETIME_S = 600.0
-MAX_CORRELATION_BYTES = 64
 
 
 class Intake:
@@ -72,7 +65,7 @@ class Intake:
     def _take(self, delivery: Delivery) -> None:
         try:
             operation = self._door.topics.operation(delivery.topic)
-            self._check_envelope(delivery)
+            check_envelope(delivery, self._max_payload_bytes)
             match operation:
                 case "cancel":
                     self._dispatcher.cancel(self._door.cancel(delivery))
@@ -82,16 +75,6 @@ class Intake:
                     raise UnknownOperation
         except PromptError as error:
             self._refuse(delivery, error)
-
-    def _check_envelope(self, delivery: Delivery) -> None:
-        size_bytes = len(delivery.payload)
-        if size_bytes > self._max_payload_bytes:
-            limit = f"{size_bytes} bytes are over the limit of {self._max_payload_bytes}; shorten the prompt"
-            raise PayloadTooLarge(limit)
-        if len(delivery.correlation) > MAX_CORRELATION_BYTES:
-            raise InvalidField(
-                f"Correlation Data is limited to {MAX_CORRELATION_BYTES} bytes", param="correlation"
-            )
 
     def _accept(self, operation: Operation, delivery: Delivery) -> None:
         prompt = self._door.prompt(operation, delivery)
