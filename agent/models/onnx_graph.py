@@ -37,6 +37,8 @@ MAX_DEPTH = 100
 """Messages inside messages, as protobuf's own parsers allow."""
 MAX_TEXT_BYTES = 4096
 MAX_DIGITS = 18
+MAX_ENTRIES = 16
+"""Of external data of one tensor; the format knows five."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,10 @@ class _Reader:
                 texts[field.number] = self._source.text(field, MAX_TEXT_BYTES)
         if texts[KEY] in entries:
             raise self._source.fault(f"has {texts[KEY][:80]!r} twice in the external data of one tensor")
+        if len(entries) == MAX_ENTRIES:
+            raise self._source.fault(
+                f"has more than {MAX_ENTRIES} entries in the external data of one tensor"
+            )
         entries[texts[KEY]] = texts[VALUE]
 
     def _external(self, entries: Mapping[str, str]) -> ExternalData:

@@ -185,6 +185,14 @@ def test_of_two_locations_none_is_believed(write: Callable[[bytes], Path]) -> No
     assert "'location' twice" in reason
 
 
+def test_external_data_has_few_entries(write: Callable[[bytes], Path]) -> None:
+    path = write(model(graph(tensor(**{f"key{n}": "x" for n in range(16)}))))
+
+    reason = fault(path)
+
+    assert "more than 16 entries" in reason
+
+
 def test_weights_that_are_missing_are_named(write: Callable[[bytes], Path]) -> None:
     path = write(model(graph(tensor("other.data"))))
 
