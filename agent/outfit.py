@@ -1,7 +1,8 @@
 """What this box brings to the work: its facts, its model, and the engines to try, best first."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
 from typing import Any
 
 from agent.engines.options import EngineOptions, Speeds
@@ -11,6 +12,7 @@ from agent.hardware.choice import Verdict, choose, threads
 from agent.hardware.facts import Facts
 from agent.hardware.probe import probe
 from agent.models.manifest import Model
+from agent.models.soundness import fault_of_variant
 from agent.models.store import Store
 from agent.settings import Settings
 from agent.wire.errors import ConfigError, ModelError
@@ -73,13 +75,25 @@ def judge(bench: Bench, settings: Settings, measured: Mapping[str, Speeds]) -> O
     Raises:
         ConfigError: the required variant does not fit.
     """
-    verdicts = choose(bench.facts, bench.model, settings.engine, measured)
+    verdicts = _sound(choose(bench.facts, bench.model, settings.engine, measured), bench.model)
     if required := settings.engine.require:
         verdict = next(v for v in verdicts if v.variant == required)
         if not verdict.fits:
             raise ConfigError(f"engine.require: {required} cannot run here: {verdict.reason}")
     candidates = tuple(_candidate(verdict, bench, settings) for verdict in verdicts if verdict.fits)
     return Outfit(bench.facts, bench.model, verdicts, candidates)
+
+
+def _sound(verdicts: tuple[Verdict, ...], model: Model) -> tuple[Verdict, ...]:
+    """Refuse, and put last, every variant whose files must not be shown to native code."""
+    fault_of = cache(partial(fault_of_variant, model))  # llama.cpp's variants share one file
+
+    def looked_at(verdict: Verdict) -> Verdict:
+        stored = model.variant_for(verdict.variant)
+        fault = fault_of(stored) if verdict.fits and stored else ""
+        return replace(verdict, fits=False, reason=fault) if fault else verdict
+
+    return tuple(sorted(map(looked_at, verdicts), key=lambda verdict: not verdict.fits))
 
 
 def _candidate(verdict: Verdict, bench: Bench, settings: Settings) -> Candidate:

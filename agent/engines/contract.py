@@ -91,12 +91,16 @@ class Shelf(Protocol):
         ...
 
 
+CONTROL = b"\xff"
+"""What the bytes of a control token begin with; no UTF-8 text holds it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lexicon:
     """What structured output needs to know of a tokenizer."""
 
     tokens: tuple[bytes, ...]
-    """The bytes of every token; control tokens begin with 0xff, a byte that no UTF-8 text holds."""
+    """The bytes of every token; control tokens begin with `CONTROL`."""
     end_token: int
     tokenize: Callable[[str], list[int]]
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import llguidance
 import numpy as np
 
-from agent.engines.contract import Engine, Lexicon, Logits
+from agent.engines.contract import CONTROL, Engine, Lexicon, Logits
 from agent.engines.digits import DigitWatch
 from agent.wire.errors import EngineError, UnsupportedSchema
 from agent.wire.grammar import definition, limits, plain
@@ -17,7 +17,6 @@ from agent.wire.prompt import Grammar
 
 MOST_FORCED = 256
 """Tokens that `forced` returns at once; a schema can force more than any context holds."""
-CONTROL = b"\xff"
 
 
 class Guidance:

@@ -7,12 +7,19 @@ from typing import Any
 import llama_cpp
 
 from agent.engines.chat_template import ChatTemplate
-from agent.engines.contract import Lexicon
+from agent.engines.contract import CONTROL, Lexicon
+from agent.engines.plain_text import PIPED, PlainText
 from agent.engines.utf8 import Utf8Detokenizer
 from agent.wire.errors import EngineError
 from agent.wire.prompt import Message
 
 PIECE_BYTES = 256
+PARSED = (
+    llama_cpp.LLAMA_TOKEN_ATTR_CONTROL
+    | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
+    | llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED
+)
+"""Kinds of tokens that are looked for in a text before everything else."""
 
 
 class LlamaText:
@@ -25,14 +32,15 @@ class LlamaText:
             token for token in range(self.size) if llama_cpp.llama_vocab_is_eog(self._vocab, token)
         )
         self._template = self._chat_template(model, path)
+        self._plain = PlainText(self._controls(), lambda: self.lexicon().tokens)
 
     def chat_tokens(self, messages: Sequence[Message]) -> list[int]:
-        """Render the model's template; it brings its own beginning-of-text token."""
-        return self._tokens(self._template.render(messages), add_special=False, parse_special=True)
+        """Render the model's template, which alone writes control tokens, also the one that begins a text."""
+        return self._plain.chat_tokens(messages, self._template.render, self._rendered_tokens)
 
     def text_tokens(self, text: str) -> list[int]:
-        """Return the tokens of plain text; control tokens inside it stay text."""
-        return self._tokens(text, add_special=True, parse_special=False)
+        """Return the tokens of plain text; what spells a control token stays text."""
+        return self._plain.text_tokens(text, self._written_tokens)
 
     def detokenizer(self) -> Utf8Detokenizer:
         """Return a fresh detokenizer."""
@@ -50,10 +58,27 @@ class LlamaText:
         is_named = piece.startswith(b"<") and piece.endswith(b">")
         is_control = kind & llama_cpp.LLAMA_TOKEN_ATTR_CONTROL
         return (
-            b"\xff" + piece
+            CONTROL + piece
             if is_control or (is_named and kind & llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED)
             else piece
         )
+
+    def _controls(self) -> dict[int, str]:
+        """Return the texts that llama.cpp takes for control tokens, by their numbers."""
+        found: dict[int, str] = {}
+        for token in range(self.size):
+            kind = llama_cpp.llama_vocab_get_attr(self._vocab, token)
+            if kind & PARSED:
+                text = llama_cpp.llama_vocab_get_text(self._vocab, token).decode("utf-8", "replace")
+                if not kind & llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED or PIPED.fullmatch(text):
+                    found[token] = text
+        return found
+
+    def _rendered_tokens(self, text: str, *, is_first: bool) -> list[int]:  # noqa: ARG002 -- the template begins
+        return self._tokens(text, add_special=False, parse_special=True)
+
+    def _written_tokens(self, text: str, *, is_first: bool) -> list[int]:
+        return self._tokens(text, add_special=is_first, parse_special=False)
 
     def _tokens(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         raw = text.encode()

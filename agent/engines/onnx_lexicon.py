@@ -1,4 +1,4 @@
-"""The bytes of every token of an ONNX model folder, read from its tokenizer.json.
+"""The tokens of an ONNX model folder, read from tokenizer.json: their bytes, and which are control tokens.
 
 Two ways to write bytes as text are in use. Byte-level BPE gives each byte a printable character,
 SentencePiece writes a blank as U+2581 and a lone byte as <0x0A>. The decoder in the file tells which.
@@ -6,15 +6,16 @@ SentencePiece writes a blank as U+2581 and a lone byte as <0x0A>. The decoder in
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from agent.engines.contract import CONTROL
+from agent.engines.plain_text import PIPED
 from agent.wire.errors import EngineError
 
 BLANK = "\u2581"
 LONE_BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
-CONTROL = b"\xff"
 
 
 def token_bytes(folder: Path) -> tuple[bytes, ...]:
@@ -33,6 +34,25 @@ def token_bytes(folder: Path) -> tuple[bytes, ...]:
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise EngineError(f"{path} does not tell the bytes of the tokens: {error!r}") from error
     return tuple(pieces.get(number, b"") for number in range(max(pieces) + 1))
+
+
+def control_tokens(folder: Path, end_tokens: Collection[int]) -> dict[int, str]:
+    """Return the texts that the tokenizer of a folder takes for control tokens, by their numbers.
+
+    Raises:
+        EngineError: tokenizer.json is missing or damaged.
+    """
+    path = folder / "tokenizer.json"
+    try:
+        added = json.loads(path.read_text(encoding="utf-8"))["added_tokens"]
+        texts = {int(one["id"]): (str(one["content"]), bool(one.get("special"))) for one in added}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise EngineError(f"{path} does not tell the control tokens: {error!r}") from error
+    return {
+        number: text
+        for number, (text, is_special) in texts.items()
+        if is_special or number in end_tokens or PIPED.fullmatch(text)
+    }
 
 
 def _numbers(vocabulary: Any) -> dict[str, int]:  # noqa: ANN401 -- any JSON

@@ -8,7 +8,8 @@ from typing import Any
 import onnxruntime_genai as og
 
 from agent.engines.contract import Lexicon
-from agent.engines.onnx_lexicon import token_bytes
+from agent.engines.onnx_lexicon import control_tokens, token_bytes
+from agent.engines.plain_text import PlainText
 from agent.wire.errors import EngineError
 from agent.wire.prompt import Message
 
@@ -38,22 +39,18 @@ class OnnxText:
             raise EngineError(f"onnxruntime-genai cannot load the tokenizer in {folder}: {error}") from error
         self._folder = folder
         self.end_tokens = frozenset(int(token) for token in self._tokenizer.eos_token_ids)
+        self._plain = PlainText(control_tokens(folder, self.end_tokens), lambda: token_bytes(folder))
 
     def chat_tokens(self, messages: Sequence[Message]) -> list[int]:
-        """Render the model's template and tokenize it."""
+        """Render the model's template and tokenize it; only the template writes control tokens."""
         for message in messages:
             _refuse_nul(message.content)
-        turns = json.dumps([{"role": message.role, "content": message.content} for message in messages])
-        try:
-            rendered = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True)
-        except Exception as error:  # border: a template from a file may fail in any way
-            raise EngineError(f"the model's chat template refuses these messages: {error}") from error
-        return self.text_tokens(rendered)
+        return self._plain.chat_tokens(messages, self._rendered, self._encoded)
 
     def text_tokens(self, text: str) -> list[int]:
-        """Return the tokens of plain text."""
+        """Return the tokens of plain text; what spells a control token stays text."""
         _refuse_nul(text)
-        return [int(token) for token in self._tokenizer.encode(text)]
+        return self._plain.text_tokens(text, self._encoded)
 
     def detokenizer(self) -> StreamDetokenizer:
         """Return a fresh detokenizer."""
@@ -66,6 +63,16 @@ class OnnxText:
             EngineError: the folder's tokenizer.json does not tell them.
         """
         return Lexicon(token_bytes(self._folder), min(self.end_tokens, default=-1), self.text_tokens)
+
+    def _rendered(self, messages: Sequence[Message]) -> str:
+        turns = json.dumps([{"role": message.role, "content": message.content} for message in messages])
+        try:
+            return str(self._tokenizer.apply_chat_template(turns, add_generation_prompt=True))
+        except Exception as error:  # border: a template from a file may fail in any way
+            raise EngineError(f"the model's chat template refuses these messages: {error}") from error
+
+    def _encoded(self, text: str, *, is_first: bool) -> list[int]:  # noqa: ARG002 -- it has no other beginnings
+        return [int(token) for token in self._tokenizer.encode(text)]
 
 
 def _refuse_nul(text: str) -> None:

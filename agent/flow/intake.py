@@ -12,15 +12,8 @@ from agent.flow.publisher import Publisher
 from agent.flow.rate import Rate
 from agent.flow.storage import DiskShortError
 from agent.wire import replies
-from agent.wire.errors import (
-    Conflict,
-    DeadlineUnreachable,
-    InvalidField,
-    PayloadTooLarge,
-    PromptError,
-    RateLimited,
-    UnknownOperation,
-)
+from agent.wire.envelope import MAX_CORRELATION_BYTES, check_envelope
+from agent.wire.errors import Conflict, DeadlineUnreachable, PromptError, RateLimited, UnknownOperation
 from agent.wire.events import event
 from agent.wire.packets import Delivery, Publish
 from agent.wire.prompt import Operation, Prompt, ReplyTo
@@ -30,7 +23,6 @@ from agent.wire.topics import ResponseTopicRule
 LOG = structlog.get_logger("promptd.intake")
 
 REFUSAL_LIFETIME_S = 600.0
-MAX_CORRELATION_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +79,7 @@ class Intake:
     def _take(self, delivery: Delivery) -> None:
         try:
             operation = self._door.topics.operation(delivery.topic)
-            self._check_envelope(delivery)
+            check_envelope(delivery, self._terms.max_payload_bytes)
             match operation:
                 case "cancel":
                     self._dispatcher.cancel(self._door.cancel(delivery))
@@ -97,16 +89,6 @@ class Intake:
                     raise UnknownOperation
         except PromptError as error:
             self._refuse(delivery, error)
-
-    def _check_envelope(self, delivery: Delivery) -> None:
-        size_bytes = len(delivery.payload)
-        if size_bytes > self._terms.max_payload_bytes:
-            most = self._terms.max_payload_bytes
-            raise PayloadTooLarge(f"{size_bytes} bytes are over the limit of {most}; shorten the prompt")
-        if len(delivery.correlation) > MAX_CORRELATION_BYTES:
-            raise InvalidField(
-                f"Correlation Data is limited to {MAX_CORRELATION_BYTES} bytes", param="correlation"
-            )
 
     def _accept(self, operation: Operation, delivery: Delivery) -> None:
         digest = hashlib.sha256(operation.encode() + b"\0" + delivery.payload).digest()

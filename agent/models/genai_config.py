@@ -4,6 +4,7 @@ Source of the keys: the configuration reference of ONNX Runtime GenAI.
 """
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,13 @@ from pydantic import BaseModel, Field, ValidationError
 
 from agent.models.manifest import Shape
 from agent.models.manifest_file import relative_path
+from agent.models.regular_file import open_regular
 from agent.wire.errors import ModelError
 
 GENAI_CONFIG = "genai_config.json"
 MAX_CONFIG_BYTES = 1024 * 1024
+GRAPH_KEY, PLAIN_GRAPH = "filename", re.compile(r"[^/]+\.onnx", re.IGNORECASE)
+"""Every graph lies in the folder itself, where `onnx_folder.py` looks at all of them."""
 _NEEDED = ("tokenizer.json", "tokenizer_config.json")
 _CPU = frozenset({"cpu"})
 
@@ -72,9 +76,11 @@ def read_genai_config(folder: Path) -> GenaiConfig:
     """
     path = folder / GENAI_CONFIG
     try:
-        if path.stat().st_size > MAX_CONFIG_BYTES:
+        with open_regular(path) as file:
+            raw = file.read(MAX_CONFIG_BYTES + 1)
+        if len(raw) > MAX_CONFIG_BYTES:
             raise ModelError(f"{path} is larger than {MAX_CONFIG_BYTES} bytes; it is not a configuration")
-        model = _Config.model_validate(json.loads(path.read_bytes())).model
+        model = _Config.model_validate(json.loads(raw, object_pairs_hook=_own_files)).model
         graph = relative_path(model.decoder.filename)
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror or error}; copy the whole folder") from error
@@ -86,6 +92,20 @@ def read_genai_config(folder: Path) -> GenaiConfig:
         raise ModelError(f"{path} is malformed: {error}; get the folder again") from error
     _refuse_missing(folder, (graph, *_NEEDED))
     return _judged(folder, model, graph)
+
+
+def _own_files(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build one object of the configuration, if it leads native code to no library and no file elsewhere."""
+    if len(content := dict(pairs)) != len(pairs):  # the runtime may believe another of the two
+        raise ValueError("an object has a key twice")
+    for key, value in pairs:
+        if "library" in key:
+            raise ValueError(f"{key} would load native code from a file")
+        if key == GRAPH_KEY and not PLAIN_GRAPH.fullmatch(str(value)):
+            raise ValueError(f"{key} must name an .onnx file in the folder, not {str(value)[:80]!r}")
+        if key.endswith(("filename", "path")) and isinstance(value, str) and value:
+            relative_path(value)
+    return content
 
 
 def _refuse_missing(folder: Path, names: tuple[str, ...]) -> None:

@@ -11,14 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.models.bounded_bytes import BoundedBytes
-from agent.models.gguf_types import ARRAY, SCALAR_FORMATS, STRING, TENSOR_TYPES
+from agent.models.gguf_types import ARRAY, SCALAR_FORMATS, STRING, TENSOR_TYPES, UINT32
+from agent.models.regular_file import open_regular
 from agent.wire.errors import ModelError
 
+MAX_HEADER_BYTES = 64 * 1024 * 1024
+"""Everything before the weights; the largest vocabularies take about 15 MiB."""
 MAX_KEYS = 65_536
 MAX_TENSORS = 65_536
 MAX_KEY_BYTES = 65_535
-MAX_NAME_BYTES = 64
+MAX_NAME_BYTES = 63
+"""Of a tensor; llama.cpp needs the 64th byte for itself."""
 MAX_TEMPLATE_BYTES = 64 * 1024
+MAX_TEXT_BYTES = 1024
+"""Longest string that is kept; longer ones are passed over."""
 MAX_LAYERS = 4096
 """Longest array of numbers that is read, because it may hold one number per layer; others are passed over."""
 INTEGERS = frozenset({0, 1, 2, 3, 4, 5, 10, 11})
@@ -27,6 +33,8 @@ MAX_STRINGS = 4 * 1024 * 1024
 MAX_ELEMENTS = (1 << 63) - 1
 MAX_DIMS = 4
 DEFAULT_ALIGNMENT_BYTES = 32
+ALIGNMENT_KEY = "general.alignment"
+SPLIT_KEY = "split.count"
 TEMPLATE_KEY = "tokenizer.chat_template"
 
 Value = int | float | bool | str
@@ -57,15 +65,18 @@ def read_gguf_header(path: Path) -> GgufHeader:
     """Read and check the header of a GGUF file.
 
     Raises:
-        ModelError: the file cannot be read or is malformed; the message names the fault.
+        ModelError: the file cannot be read, is malformed, or is only a part of a model.
     """
     try:
-        with path.open("rb") as file:
-            return _header(BoundedBytes(path, file))
+        with open_regular(path) as file:
+            header = _header(BoundedBytes(path, file, MAX_HEADER_BYTES))
     except OSError as error:
         raise ModelError(
             f"cannot read {path}: {error.strerror or error}; check the path and its rights"
         ) from error
+    if header.metadata.get(SPLIT_KEY, 1) not in (0, 1):  # llama.cpp would open the other parts by itself
+        raise ModelError(f"{path} is one part of a split model; merge it with llama-gguf-split --merge")
+    return header
 
 
 def _header(source: BoundedBytes) -> GgufHeader:
@@ -110,6 +121,8 @@ def _metadata(source: BoundedBytes, keys: int) -> dict[str, Value]:
 def _value(source: BoundedBytes, key: str) -> Value | None:
     what = f"the value of {key[:80]!r}"
     kind = source.number("<I", f"the type of {key[:80]!r}")
+    if key == ALIGNMENT_KEY and kind != UINT32:  # llama.cpp has aborted on others
+        raise source.fault(f"has {key!r} of value type {kind} instead of {UINT32}")
     if kind == STRING:
         return _string(source, key, what)
     if kind == ARRAY:
@@ -119,11 +132,11 @@ def _value(source: BoundedBytes, key: str) -> Value | None:
 
 def _string(source: BoundedBytes, key: str, what: str) -> str | None:
     length = source.length(what)
-    if length <= MAX_TEMPLATE_BYTES:
+    if length <= MAX_TEXT_BYTES:
         return source.text(length, what)
-    if key.startswith(TEMPLATE_KEY):
+    if key.startswith(TEMPLATE_KEY) and length > MAX_TEMPLATE_BYTES:
         raise source.fault(f"has a chat template of {length} bytes; at most {MAX_TEMPLATE_BYTES} are allowed")
-    source.skip(length)
+    source.skip(length, what)
     return None
 
 
@@ -135,18 +148,17 @@ def _array(source: BoundedBytes, what: str) -> Value | None:
         return None
     layout = _layout(source, kind, what)
     if count * struct.calcsize(layout) > source.left_bytes():
-        raise source.fault(f"ends inside {what}, an array of {count} elements")
+        raise source.end(f"{what}, an array of {count} elements")
     if kind in INTEGERS and 0 < count <= MAX_LAYERS:
         return max(source.values(f"<{count}{layout[1]}", what))
-    source.skip(count * struct.calcsize(layout))
+    source.skip(count * struct.calcsize(layout), what)
     return None
 
 
 def _skip_strings(source: BoundedBytes, count: int, what: str) -> None:
     if count > MAX_STRINGS or count * 8 > source.left_bytes():
         raise source.fault(f"claims {count} strings in {what}, more than it can hold")
-    for _ in range(count):
-        source.skip(source.length(what))
+    source.skip_strings(count, what)
 
 
 def _layout(source: BoundedBytes, kind: int, what: str) -> str:
@@ -156,27 +168,37 @@ def _layout(source: BoundedBytes, kind: int, what: str) -> str:
 
 
 def _alignment(source: BoundedBytes, metadata: dict[str, Value]) -> int:
-    alignment = metadata.get("general.alignment", DEFAULT_ALIGNMENT_BYTES)
+    alignment = metadata.get(ALIGNMENT_KEY, DEFAULT_ALIGNMENT_BYTES)
     if type(alignment) is not int or alignment < 1 or alignment & (alignment - 1):
         raise source.fault(f"has the alignment {alignment!r}, which is not a power of two")
     return alignment
 
 
 def _tensors(source: BoundedBytes, count: int, alignment: int) -> tuple[Tensor, ...]:
+    """Read where the weights lie; like llama.cpp, accept no gaps and no overlaps."""
     tensors: dict[str, Tensor] = {}
+    next_bytes = 0
     for _ in range(count):
-        tensor = _tensor(source, alignment)
+        tensor = _tensor(source)
+        what = f"tensor {tensor.name!r}"
         if tensor.name in tensors:
-            raise source.fault(f"has the tensor {tensor.name!r} twice")
+            raise source.fault(f"has {what} twice")
+        if tensor.offset_bytes != next_bytes:
+            raise source.fault(f"puts {what} at {tensor.offset_bytes}, but it must follow at {next_bytes}")
         tensors[tensor.name] = tensor
-    begin = -(-source.position_bytes // alignment) * alignment
+        next_bytes = _padded(next_bytes + tensor.size_bytes, alignment)
+    begin_bytes = _padded(source.position_bytes, alignment)
     for tensor in tensors.values():
-        if begin + tensor.offset_bytes + tensor.size_bytes > source.size_bytes:
+        if begin_bytes + tensor.offset_bytes + tensor.size_bytes > source.size_bytes:
             raise source.fault(f"ends before tensor {tensor.name!r} does; the download may be incomplete")
     return tuple(tensors.values())
 
 
-def _tensor(source: BoundedBytes, alignment: int) -> Tensor:
+def _padded(size_bytes: int, alignment: int) -> int:
+    return -(-size_bytes // alignment) * alignment
+
+
+def _tensor(source: BoundedBytes) -> Tensor:
     name = source.short_text(MAX_NAME_BYTES, "a tensor's name")
     what = f"tensor {name!r}"
     dims = source.number("<I", f"the dimensions of {what}")
@@ -185,8 +207,6 @@ def _tensor(source: BoundedBytes, alignment: int) -> Tensor:
     shape = [source.number("<Q", f"the shape of {what}") for _ in range(dims)]
     kind = source.number("<I", f"the type of {what}")
     offset_bytes = source.number("<Q", f"the offset of {what}")
-    if offset_bytes % alignment:
-        raise source.fault(f"puts {what} at {offset_bytes}, which is not a multiple of {alignment}")
     if kind not in TENSOR_TYPES:
         raise source.fault(f"has an unknown tensor type {kind} in {what}; a newer promptd may know it")
     type_name, *_ = TENSOR_TYPES[kind]
@@ -198,6 +218,8 @@ def _weight_bytes(source: BoundedBytes, kind: int, shape: list[int], what: str) 
     elements = math.prod(shape)
     if max(shape) > MAX_ELEMENTS or elements > MAX_ELEMENTS:
         raise source.fault(f"has more than 2^63 elements in {what}")
+    if not elements:  # older llama.cpp divided by it
+        raise source.fault(f"has a dimension of 0 in {what}")
     if shape[0] % block_elements:
         raise source.fault(f"has rows of {shape[0]} in {what}, not a multiple of {block_elements}")
     return elements // block_elements * block_bytes

@@ -18,6 +18,7 @@ SCALAR_FORMATS: dict[int, str] = {
 }
 """Value type to struct format, for values of fixed size."""
 
+UINT32 = 4
 STRING = 8
 ARRAY = 9
 

@@ -4,10 +4,11 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from agent.models.genai_config import GENAI_CONFIG, read_genai_config
+from agent.models.genai_config import GENAI_CONFIG
 from agent.models.gguf_header import GgufHeader, read_gguf_header
 from agent.models.gguf_types import FILE_TYPES
 from agent.models.manifest import Model, ModelFile, ModelVariant, Shape
+from agent.models.onnx_folder import check_onnx_folder
 from agent.wire.errors import ModelError
 
 GGUF_ENGINES = ("gguf-cpu", "gguf-cuda")
@@ -31,8 +32,6 @@ def inspect_path(path: Path) -> Model:
 
 def _gguf_model(path: Path) -> Model:
     header = read_gguf_header(path)
-    if int(_number(path, header, "split.count", default=1)) > 1:
-        raise ModelError(f"{path} is one part of a split model; merge it with llama-gguf-split --merge")
     file = ModelFile(path.name, path.stat().st_size, "")
     precision = _precision(header)
     variant = ModelVariant(f"gguf-{precision.lower()}", "gguf", precision, GGUF_ENGINES, (file,))
@@ -84,7 +83,7 @@ def _precision(header: GgufHeader) -> str:
 
 
 def _onnx_model(folder: Path) -> Model:
-    config = read_genai_config(folder)
+    config = check_onnx_folder(folder)
     if not config.engines:
         kind = f"{config.precision} for {config.provider}"
         raise ModelError(

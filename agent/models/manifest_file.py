@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agent.models.manifest import Format, Model, ModelFile, ModelVariant, Shape
+from agent.models.regular_file import open_regular
 from agent.wire.errors import ModelError
 
 MANIFEST = "manifest.json"
@@ -122,9 +123,11 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        if path.stat().st_size > MAX_MANIFEST_BYTES:
+        with open_regular(path) as file:
+            raw = file.read(MAX_MANIFEST_BYTES + 1)
+        if len(raw) > MAX_MANIFEST_BYTES:
             raise ModelError(f"{path} is larger than {MAX_MANIFEST_BYTES} bytes; install the model again")
-        manifest = Manifest.model_validate(json.loads(path.read_bytes()))
+        manifest = Manifest.model_validate(json.loads(raw))
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror or error}; install the model again") from error
     except ValidationError as error:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from agent.models.catalogue import BY_NAME
-from agent.models.gguf_header import read_gguf_header
 from agent.models.inspect import inspect_path
 from agent.models.manifest import Model, ModelFile
 from agent.models.manifest_file import MANIFEST, plain_identifier, read_manifest
+from agent.models.soundness import fault_of_file
 from agent.wire.errors import ModelError
 
 EMBEDDED = "demo"
@@ -71,7 +71,7 @@ class Store:
         return tuple(_installed(folder) for folder in (*embedded, *self._folders()))
 
     def verify(self, model: Model, progress: Progress = no_progress) -> tuple[Finding, ...]:
-        """Compare size and SHA-256 of every file with the manifest, and read the header of every GGUF file.
+        """Compare size and SHA-256 of every file with the manifest; read every GGUF header and ONNX graph.
 
         Where nobody has measured a digest, only the size is compared.
         """
@@ -127,7 +127,7 @@ def _fault(path: Path, file: ModelFile, tell: Callable[[int], None]) -> str:
     if not path.is_file():
         return "is missing; install the model again"
     try:
-        return _size_fault(path, file) or _digest_fault(path, file, tell) or _header_fault(path)
+        return _size_fault(path, file) or _digest_fault(path, file, tell) or fault_of_file(path)
     except OSError as error:
         return f"cannot be read: {error.strerror or error}; correct that or install the model again"
 
@@ -150,14 +150,4 @@ def _digest_fault(path: Path, file: ModelFile, tell: Callable[[int], None]) -> s
             tell(read_bytes)
     if digest.hexdigest() != file.sha256:
         return f"has SHA-256 {digest.hexdigest()} instead of {file.sha256}; install the model again"
-    return ""
-
-
-def _header_fault(path: Path) -> str:
-    if path.suffix.lower() != ".gguf":
-        return ""
-    try:
-        read_gguf_header(path)
-    except ModelError as error:
-        return str(error)
     return ""

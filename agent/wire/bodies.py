@@ -1,22 +1,33 @@
 """The JSON bodies of requests: strict, bounded, and refused by the name of the field that is wrong."""
 
 import difflib
-import json
 import re
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    FailFast,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
 from pydantic_core import PydanticCustomError
 
-from agent.wire.errors import InvalidField, InvalidJson
+from agent.wire.errors import InvalidField
+from agent.wire.json_text import MAX_ITEMS, read_object, refuse_repeated_keys
 from agent.wire.prompt import Priority, Role
 from agent.wire.topics import IDENTIFIER
 
 FIELD = re.compile(r"^[A-Za-z0-9_ ]+$")
 """Levels of a location that stand in the payload; pydantic adds branches of unions, as `list[str]`."""
 MAX_TOKENS = 1 << 20
-MAX_MESSAGES = 256
+MAX_MESSAGES = MAX_ITEMS
 MAX_STOPS = 16
+MAX_STOP_CHARACTERS = 256
+MAX_TIMEOUT_S = 604_800
+"""A week, as long as answers are kept."""
 
 
 def text_fault(text: str) -> str:
@@ -35,7 +46,7 @@ def _prompt_text(text: str) -> str:
 
 
 Identifier = Annotated[str, StringConstraints(pattern=IDENTIFIER.pattern)]
-Stop = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+Stop = Annotated[str, StringConstraints(min_length=1, max_length=MAX_STOP_CHARACTERS)]
 Text = Annotated[str, AfterValidator(_prompt_text)]
 
 
@@ -84,7 +95,7 @@ class _PromptBody(_Body):
     stop: Stop | Annotated[list[Stop], Field(max_length=MAX_STOPS)] = Field(default_factory=list)
     stream: bool = False
     response_format: ResponseFormat | None = None
-    timeout_s: float | None = Field(default=None, gt=0, le=604_800)
+    timeout_s: float | None = Field(default=None, gt=0, le=MAX_TIMEOUT_S)
     priority: Priority = "normal"
     progress: bool = False
 
@@ -92,7 +103,7 @@ class _PromptBody(_Body):
 class ChatBody(_PromptBody):
     """Payload of `request/chat`."""
 
-    messages: list[MessageBody] = Field(min_length=1, max_length=MAX_MESSAGES)
+    messages: Annotated[list[MessageBody], FailFast(), Field(min_length=1, max_length=MAX_MESSAGES)]
 
 
 class CompleteBody(_PromptBody):
@@ -117,30 +128,27 @@ def decode(model: type[AnyBody], payload: bytes) -> AnyBody:
         InvalidJson: it is no JSON object.
         InvalidField: a field is unknown, missing, repeated or out of range.
     """
+    content = read_object(payload)
     try:
-        request = model.model_validate_json(payload)
-        json.loads(payload, object_pairs_hook=_refuse_repeated_keys)
-        return request  # noqa: TRY300 -- an `else` would stand behind the long handling of the error
+        request = model.model_validate(content)
     except ValidationError as error:
         detail = error.errors(include_url=False, include_input=False)[0]
-    param = ".".join(str(level) for level in detail["loc"] if FIELD.match(str(level)))
-    if detail["type"] == "json_invalid":
-        raise InvalidJson(f"the payload is not valid JSON: {detail['ctx']['error']}")
-    if not param:
-        raise InvalidJson("the payload must be a JSON object")
-    if detail["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(param, model.model_fields, n=1, cutoff=0.6)
-        raise InvalidField(
-            f"unknown field {param!r}; " + (f"did you mean {near[0]!r}?" if near else "remove it"),
-            param=param,
-        )
-    raise InvalidField(f"{param}: {detail['msg']}", param=param)
+        raise _refusal(
+            model, detail["type"], [str(level) for level in detail["loc"]], detail["msg"]
+        ) from error
+    refuse_repeated_keys(payload)
+    return request
 
 
-def _refuse_repeated_keys(pairs: list[tuple[str, object]]) -> None:
-    """Of two equal keys JSON readers take one or the other: nobody could tell what was asked."""
-    seen: set[str] = set()
-    for key, _ in pairs:
-        if key in seen:
-            raise InvalidField(f"field {key!r} stands there twice; send it once", param=key)
-        seen.add(key)
+def _refusal(model: type[_Body], kind: str, levels: list[str], reason: str) -> InvalidField:
+    """Return the error for a field; `levels` lead to it, some of them through branches of unions."""
+    names = [level for level in levels[:-1] if FIELD.match(level)]
+    if kind != "extra_forbidden":
+        names += [level for level in levels[-1:] if FIELD.match(level)]
+        param = ".".join(names)
+        return InvalidField(f"{param}: {reason}", param=param)
+    param = ".".join([*names, levels[-1]])
+    near = difflib.get_close_matches(param, model.model_fields, n=1, cutoff=0.6)
+    return InvalidField(
+        f"unknown field {param!r}; " + (f"did you mean {near[0]!r}?" if near else "remove it"), param=param
+    )

@@ -5,6 +5,9 @@ Codes and statuses are the wire contract, version 1: they never change once ship
 
 from typing import ClassVar
 
+SHOWN_CHARACTERS = 80
+"""What a refusal repeats of a text that it refuses, at most."""
+
 
 class AgentError(Exception):
     """promptd cannot continue."""

@@ -9,6 +9,8 @@ MAX_STEP = 9999
 """Of `multipleOf` without its powers of ten, and of all of them multiplied where constraints are joined: the
 library remembers as many remainders."""
 MAX_COUNT = 1_000_000_000
+MAX_NAMED = 1024
+"""Schemas with names in one place: properties of an object, or definitions."""
 
 ANNOTATIONS = {
     "$schema", "$id", "$comment", "title", "description", "default", "examples", "readOnly", "writeOnly",
@@ -71,7 +73,7 @@ def _is_schema(value: object) -> bool:
 
 
 def _are_named(value: object) -> bool:
-    return isinstance(value, dict)
+    return isinstance(value, dict) and len(value) <= MAX_NAMED
 
 
 def _are_few_patterns(value: object) -> bool:
@@ -82,7 +84,7 @@ COUNT = (_is_count, f"a whole number from 0 to {MAX_COUNT}")
 NUMBER, TEXT = (_is_number, "a number"), (_is_text, "a string")
 SCHEMA = (_is_schema, "one schema")
 SCHEMAS = (_are_values, "a list of at least one schema")
-NAMED = (_are_named, "an object of schemas")
+NAMED = (_are_named, f"an object of at most {MAX_NAMED} schemas")
 KEYWORDS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "$ref": TEXT,
     "type": (_is_type, "the name of a type, or a list of names"),

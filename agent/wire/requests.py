@@ -6,6 +6,7 @@ import uuid
 from dataclasses import dataclass
 
 from agent.wire.bodies import (
+    MAX_TIMEOUT_S,
     CancelBody,
     ChatBody,
     CompleteBody,
@@ -14,11 +15,12 @@ from agent.wire.bodies import (
     decode,
     text_fault,
 )
+from agent.wire.envelope import content_kind
 from agent.wire.errors import (
+    SHOWN_CHARACTERS,
     InvalidField,
     InvalidJson,
     ModelNotFound,
-    UnsupportedContentType,
     UnsupportedSchema,
 )
 from agent.wire.grammar import ANY_OBJECT, regex_grammar, schema_grammar
@@ -51,12 +53,14 @@ class Door:
             PromptError: the payload is refused; the code says why.
         """
         request = _prompt_request(operation, delivery)
-        if request.model not in (None, self.model):
+        if request.model is not None and request.model != self.model:
+            asked = request.model[:SHOWN_CHARACTERS]
             raise ModelNotFound(
-                f"{request.model!r} does not run here; this device runs {self.model!r}", param="model"
+                f"{asked!r} does not run here; this device runs {self.model!r}", param="model"
             )
         prompt_id = request.id or uuid.uuid4().hex
-        timeouts_s = [t for t in (request.timeout_s, delivery.expiry_s) if t is not None]
+        wanted_s = (request.timeout_s, delivery.expiry_s)
+        timeouts_s = [min(t, MAX_TIMEOUT_S) for t in wanted_s if t is not None]
         return Prompt(
             id=prompt_id,
             operation=operation,
@@ -106,11 +110,7 @@ def claimed_id(payload: bytes) -> str | None:
 
 
 def _prompt_request(operation: Operation, delivery: Delivery) -> ChatBody | CompleteBody:
-    kind = (delivery.content_type or "").split(";")[0].strip().lower()
-    if kind not in ("", "text/plain", "application/json"):
-        raise UnsupportedContentType(
-            f"content type {kind!r} is not understood; use application/json or text/plain"
-        )
+    kind = content_kind(delivery.content_type)
     if kind == "text/plain" or (not kind and not _looks_like_json(delivery.payload)):
         text = _plain_text(delivery.payload)
         message = MessageBody(role="user", content=text)
@@ -145,8 +145,9 @@ def _sampling(request: ChatBody | CompleteBody) -> Sampling:
 def _grammar(wanted: ResponseFormat) -> Grammar | None:
     """Return what the answer must look like; None for free text."""
     if wanted.type not in ("text", "json_object", "json_schema", "regex"):
+        asked = wanted.type[:SHOWN_CHARACTERS]
         raise UnsupportedSchema(
-            f"response_format of type {wanted.type!r} is unknown: use text, json_object, json_schema, regex",
+            f"response_format of type {asked!r} is unknown: use text, json_object, json_schema, regex",
             param="response_format.type",
         )
     for field in ("json_schema", "regex"):

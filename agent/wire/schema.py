@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from agent.wire.errors import SHOWN_CHARACTERS
 from agent.wire.keywords import (
     ANNOTATIONS,
     KEYWORDS,
@@ -74,7 +75,8 @@ class _Survey:
     def fault_of_the_whole(self) -> Fault | None:
         for place, reference in self.references:
             if reference not in self.places:
-                return Fault(place, f"$ref {reference!r} does not lead to a schema inside this schema")
+                asked = reference[:SHOWN_CHARACTERS]
+                return Fault(place, f"$ref {asked!r} does not lead to a schema inside this schema")
         if self.joins and self.patterns > MAX_JOINED_PATTERNS:
             return Fault(
                 "#",

@@ -7,6 +7,7 @@ import pytest
 from agent.models.inspect import inspect_path
 from agent.wire.errors import ModelError
 from models.ggufs import PAIRS, gguf, number, text, write
+from models.onnx_files import graph, model, tensor
 from models.onnx_folders import config, onnx_folder
 
 
@@ -111,7 +112,9 @@ def test_an_onnx_folder_that_misses_a_file_is_refused_by_the_file(gone: str, tmp
         b"\xff",
         b'{"model": 1}',
         b"[" * 100_000,
-        json.dumps(config([], "../x")).encode(),
+        json.dumps(config([], "../x.onnx")).encode(),
+        json.dumps(config([], "graphs/x.onnx")).encode(),
+        json.dumps(config([], "model.bin")).encode(),
     ],
 )
 def test_a_malformed_configuration_is_a_model_error(content: bytes, tmp_path: Path) -> None:
@@ -131,3 +134,46 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
         inspect_path(tmp_path)
 
     assert "genai_config.json" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"custom_ops_library": "evil.so"}, "would load native code"),
+        ({"custom_ops_library": ""}, "would load native code"),
+        ({"config_filename": "../../secret.json"}, "inside the model's folder"),
+        ({"adapter_path": "/etc/passwd"}, "inside the model's folder"),
+    ],
+)
+def test_a_configuration_that_names_code_or_files_elsewhere_is_refused(
+    change: dict[str, str], fault: str, tmp_path: Path
+) -> None:
+    content = config([])
+    content["model"]["decoder"]["session_options"] |= change
+    place = onnx_folder(tmp_path / "model", content)
+
+    with pytest.raises(ModelError) as caught:
+        inspect_path(place)
+
+    assert fault in str(caught.value)
+
+
+def test_of_two_equal_keys_in_a_configuration_none_is_believed(tmp_path: Path) -> None:
+    place = onnx_folder(tmp_path / "model", config([]))
+    path = place / "genai_config.json"
+    path.write_text('{"model": 1, ' + path.read_text().removeprefix("{"))
+
+    with pytest.raises(ModelError) as caught:
+        inspect_path(place)
+
+    assert "twice" in str(caught.value)
+
+
+def test_every_graph_of_a_folder_is_checked(tmp_path: Path) -> None:
+    place = onnx_folder(tmp_path / "model", config([]))
+    (place / "vision.onnx").write_bytes(model(graph(tensor("../secret"))))
+
+    with pytest.raises(ModelError) as caught:
+        inspect_path(place)
+
+    assert "vision.onnx" in str(caught.value)
