@@ -46,28 +46,29 @@ llama-server sustains with 8 at once; both hear the same questions at the same m
 BOUNDS = """
 ## Where a goal is not reached, and what bounds it
 
-Milliseconds are of the 360 M model in process on the machine above: a prompt token takes 3.1 ms, a step of one
-answer 19 to 23 ms, of eight answers 60 ms after 128 tokens and 90 ms after 512.
+Milliseconds are of the 360 M model in process on the machine above: a prompt token takes 3.1 ms, a step of
+one answer 19 to 23 ms, of eight answers 60 ms after 128 tokens and 90 ms after 512.
 
-* **8 at once, GGUF.** 128 prompt tokens take 0.39 s and 64 of eight shared steps 0.5 s: nine tenths of the time
-  are arithmetic that both do. promptd switches flash attention off on the CPU, which reads prompts 12 to 15 %
-  slower, writes as fast at this depth, and faster beyond it
+* **8 at once, GGUF.** 128 prompt tokens take 0.39 s and 64 of eight shared steps 0.5 s: nine tenths of the
+  time are arithmetic that both do. promptd switches flash attention off on the CPU, which reads prompts 12
+  to 15 % slower, writes as fast at this depth, and faster beyond it
   ([0007](decisions/0007-no-flash-attention-on-the-cpu.md)); with it, 1.06 was measured on another machine.
 * **Arrivals.** Near 70 % load a request waits for a free slot, which is as long for both, and then for its
-  prompt to be read; there the slower reading shows. With flash attention 0.78 was measured on another machine.
+  prompt to be read; there the slower reading shows. With flash attention 0.78 was measured on another
+  machine.
 * **One stream, ONNX.** In process both need 1.4 s for an answer. Agent, broker and requester take 35 ms of
   processor time from two threads that compute on two cores.
-* **8 at once, ONNX.** A prompt token costs 3.0 ms whoever computes it, so 128 of them are 0.4 s of an answer's
-  time that no batching shortens; a step of eight takes 47 ms, eight steps in turn 124 ms.
-* **10 system prompts, 200 requests.** llama-server keeps the ten beginnings as well, in memory. A request then
-  costs 24 prompt tokens at 500 tokens of depth (100 ms, small passes are dear) and 16 shared steps (180 ms);
-  0.4 GB of keys and values pass by in each step. Taking over a beginning copies 50 MB in 10 ms.
-* **24 requests with a shared beginning.** The beginning is read once instead of eight times; what is left are
-  32 prompt tokens and the answers, which cost both the same.
-* **JSON.** 70 prompt tokens (210 ms) and 39 tokens of answer (290 ms) are nine tenths of an answer's time, the
-  grammar is 4 ms of it; llama-server's steps at so small a depth are faster with flash attention. On the demo
-  model (a step takes 2 ms) the worker needs 35 ms of processor time for an answer and the agent 4 ms, and all of
-  them share two cores: in process the engine gives 54 answers/s.
+* **8 at once, ONNX.** A prompt token costs 3.0 ms whoever computes it, so 128 of them are 0.4 s of an
+  answer's time that no batching shortens; a step of eight takes 47 ms, eight steps in turn 124 ms.
+* **10 system prompts, 200 requests.** llama-server keeps the ten beginnings as well, in memory. A request
+  then costs 24 prompt tokens at 500 tokens of depth (100 ms, small passes are dear) and 16 shared steps
+  (180 ms); 0.4 GB of keys and values pass by in each step. Taking over a beginning copies 50 MB in 10 ms.
+* **24 requests with a shared beginning.** The beginning is read once instead of eight times; what is left
+  are 32 prompt tokens and the answers, which cost both the same.
+* **JSON.** 70 prompt tokens (210 ms) and 39 tokens of answer (290 ms) are nine tenths of an answer's time,
+  the grammar is 4 ms of it; llama-server's steps at so small a depth are faster with flash attention. On
+  the demo model (a step takes 2 ms) the worker needs 35 ms of processor time for an answer and the agent 4
+  ms, and all of them share two cores: in process the engine gives 54 answers/s.
 """
 ALONE = """
 ## promptd alone
