@@ -108,9 +108,11 @@ class Supervisor:
         if worker := self._serving:
             try:
                 worker.channel.send(frame)
-            except OSError as error:  # gone, or so stuck that it reads nothing: either way its end
-                LOG.debug("engine_does_not_listen", frame=frame.kind, reason=str(error))
+            except (BlockingIOError, TimeoutError):  # it reads nothing any more
                 worker.kill(Death("hang while it was spoken to"))
+            except OSError as error:  # it is gone, and `bury` finds out why
+                LOG.debug("engine_is_gone", frame=frame.kind, reason=str(error))
+                worker.channel.close()
             except FrameError as error:
                 if isinstance(frame, Generate):
                     self._listener.engine_frame(Refused(frame.id, "payload_too_large", str(error)))

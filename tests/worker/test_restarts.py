@@ -122,3 +122,31 @@ def test_a_worker_that_is_killed_before_it_serves_is_a_death_like_any_other() ->
     thread.join(10)
 
     assert death == Death("killed at once")
+
+
+def test_a_worker_that_is_gone_when_it_is_spoken_to_is_told_by_its_own_death(
+    supervise: Supervise, witness: Witness
+) -> None:
+    supervisor = supervise([candidate("echo")])
+    witness.wait_for_up()
+    pid = pid_of(supervisor)
+
+    os.kill(pid, signal.SIGSEGV)
+    assert has_ended(pid)
+    supervisor.send(asking("late", "hello"))
+
+    assert witness.wait_for_death() == Death("SIGSEGV")
+
+
+def test_a_worker_that_reads_nothing_is_a_hang(
+    supervise: Supervise, witness: Witness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.worker.process.SEND_TIMEOUT_S", 1)
+    supervisor = supervise([candidate("echo")])
+    witness.wait_for_up()
+    os.kill(pid_of(supervisor), signal.SIGSTOP)
+
+    for number in range(9):
+        supervisor.send(asking(f"{number}", "x" * 100_000))
+
+    assert witness.wait_for_death() == Death("hang while it was spoken to")
