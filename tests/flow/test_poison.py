@@ -113,4 +113,4 @@ def test_a_prompt_on_which_the_engine_hangs_ends_after_three_attempts(
 
     assert company.outcomes() == {"before": "before", poison: "engine_crashed", "after": "after"}
     assert company.supervisor.state.restarts.total() == 3
-    assert company.supervisor.state.restarts[cause] >= 2, "alone, nobody else reads or writes"
+    assert company.supervisor.state.restarts[cause] >= 2
