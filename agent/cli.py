@@ -38,11 +38,13 @@ def run(config: Config = None, context_length: ContextLength = None) -> None:
     """
     from agent.app import Agent
     from agent.host import logs
+    from agent.host.kernel import keep_no_core
     from agent.outfit import outfit
 
     def read() -> Settings:
         return load(config, context_length=context_length)
 
+    keep_no_core()
     settings = read()
     logs.configure(settings.logs)
     raise typer.Exit(Agent(settings, outfit(settings), read).run())

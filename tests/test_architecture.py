@@ -20,7 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "host": {"settings", "wire"},
     "models": {"engines", "hardware", "settings", "wire"},
     "hardware": {"engines", "models", "settings"},
-    "worker": {"engines", "host", "settings", "wire"},
+    "worker": {"engines", "hardware", "host", "settings", "wire"},
     "flow": {"engines", "wire", "worker"},
     "telemetry": {"flow", "hardware", "host", "outfit", "settings", "wire", "worker"},
 }

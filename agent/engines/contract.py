@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from agent.engines.options import EngineFacts
 from agent.wire.prompt import Message
 
+Tell = Callable[[float], None]
+"""Called with the share that is done, 0 to 1."""
 Logits = NDArray[np.float32]
 """Shape (vocabulary,); of a feed: (outputs, vocabulary). Valid until the next step."""
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from agent.engines.contract import Feed, Lexicon, Logits
+from agent.engines.contract import Feed, Lexicon, Logits, Tell
 from agent.engines.options import EngineFacts, EngineOptions
 from agent.engines.utf8 import Utf8Detokenizer
 from agent.wire.prompt import Message
@@ -76,6 +76,6 @@ class Echo:
         """Release nothing."""
 
 
-def open_engine(options: EngineOptions) -> Echo:
+def open_engine(options: EngineOptions, _tell: Tell | None = None) -> Echo:
     """Open the echo engine."""
     return Echo(options)

@@ -6,7 +6,7 @@ from typing import Any
 
 import llama_cpp
 
-from agent.engines.contract import Feed, Logits
+from agent.engines.contract import Feed, Logits, Tell
 from agent.engines.llama_context import STEP_TOKENS, LlamaContext
 from agent.engines.llama_log import LOG, listen
 from agent.engines.llama_shelf import LlamaShelf
@@ -28,13 +28,13 @@ class LlamaCpp:
     is_one_pass = False
     """Sequences with different numbers of tokens are split into passes with equal ones."""
 
-    def __init__(self, options: EngineOptions) -> None:
+    def __init__(self, options: EngineOptions, tell: Tell | None = None) -> None:
         listen()
         llama_cpp.llama_backend_init()
         self._open = contextlib.ExitStack()
         with contextlib.ExitStack() as undo:
             undo.callback(self.close)
-            self._model = self._load(options)
+            self._model = self._load(options, tell)
             self._text = LlamaText(self._model, str(options.model))
             self._context = self._open_context(options)
             undo.pop_all()
@@ -74,9 +74,12 @@ class LlamaCpp:
         self._open.close()
         self._model = None
 
-    def _load(self, options: EngineOptions) -> Any:  # noqa: ANN401 -- a C pointer
+    def _load(self, options: EngineOptions, tell: Tell | None) -> Any:  # noqa: ANN401 -- a C pointer
         parameters = llama_cpp.llama_model_default_params()
         parameters.n_gpu_layers = ALL_LAYERS if options.variant == "gguf-cuda" else 0
+        if tell:
+            self._hearing = _hearing(tell)
+            parameters.progress_callback = self._hearing
         model = llama_cpp.llama_model_load_from_file(str(options.model).encode(), parameters)
         if not model:
             raise EngineError(f"llama.cpp cannot load {options.model}: {LOG.last_error}")
@@ -93,6 +96,16 @@ class LlamaCpp:
         )
         self._open.callback(context.close)
         return context
+
+
+def _hearing(tell: Tell) -> Any:  # noqa: ANN401 -- a C function
+    """Return `tell` as the library calls it; a C function lives only as long as somebody holds it."""
+
+    def hear(share: float, _data: object) -> bool:
+        tell(share)
+        return True  # else the library gives up
+
+    return llama_cpp.llama_progress_callback(hear)
 
 
 def _calls(feeds: Sequence[Feed]) -> list[list[Feed]]:
@@ -115,10 +128,10 @@ def _filled(feeds: Sequence[Feed]) -> Iterator[list[Feed]]:
         yield call
 
 
-def open_engine(options: EngineOptions) -> LlamaCpp:
-    """Load a GGUF model.
+def open_engine(options: EngineOptions, tell: Tell | None = None) -> LlamaCpp:
+    """Load a GGUF model, and tell how far it is.
 
     Raises:
         EngineError: llama.cpp refuses the file, or the context does not fit.
     """
-    return LlamaCpp(options)
+    return LlamaCpp(options, tell)

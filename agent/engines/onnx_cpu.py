@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from agent.engines.contract import Feed, Logits
+from agent.engines.contract import Feed, Logits, Tell
 from agent.engines.onnx_genai import OnnxGenai
 from agent.engines.onnx_rows import Layer, RowShelf, touched
 from agent.engines.onnx_text import OnnxText
@@ -181,7 +181,7 @@ def _head_dim(folder: Path) -> int:
     return int(config["model"]["decoder"]["head_size"])
 
 
-def open_engine(options: EngineOptions) -> OnnxCpu | OnnxGenai:
+def open_engine(options: EngineOptions, _tell: Tell | None = None) -> OnnxCpu | OnnxGenai:
     """Load an ONNX model for the CPU; a graph of another kind goes to onnxruntime-genai, one row at a time.
 
     Raises:

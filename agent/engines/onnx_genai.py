@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnxruntime_genai as og
 
-from agent.engines.contract import Feed, Logits
+from agent.engines.contract import Feed, Logits, Tell
 from agent.engines.onnx_text import OnnxText
 from agent.engines.options import EngineFacts, EngineOptions
 from agent.wire.errors import EngineError
@@ -116,8 +116,8 @@ def _vocabulary(folder: Path) -> int:
     return int(config["model"]["vocab_size"])
 
 
-def open_engine(options: EngineOptions) -> OnnxGenai:
-    """Load an ONNX model.
+def open_engine(options: EngineOptions, _tell: Tell | None = None) -> OnnxGenai:
+    """Load an ONNX model; the library does not say how far it is.
 
     Raises:
         EngineError: the library refuses the folder or the device.

@@ -5,12 +5,12 @@ However large the model is, it ends: each point has a budget of time, after whic
 """
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from random import Random
 from statistics import median, quantiles
 
-from agent.engines.contract import Engine, Feed
+from agent.engines.contract import Engine, Feed, Tell
 from agent.engines.options import Speeds
 
 SEQUENCES = (1, 2, 4, 8)
@@ -26,9 +26,6 @@ STEADY_SPREAD = 1.5
 SEED = 20
 PREFILL = 0
 """The point at which prompts are measured; the others are numbers of sequences."""
-
-Tell = Callable[[float], None]
-"""Called with the share that is done, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)

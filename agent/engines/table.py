@@ -18,7 +18,7 @@ class Row:
     distributions: tuple[str, ...]
     """Any one of these packages provides the library for this device."""
     module: str
-    """The module of ours with `open_engine(model, options)`."""
+    """The module of ours with `open_engine(options, tell)`."""
     kv_bytes_per_value: int
     overhead_bytes: int
     """Memory of the runtime beside weights and KV cache, measured on models of 4 and 360 million weights."""

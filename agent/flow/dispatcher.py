@@ -5,10 +5,11 @@ import queue
 import time
 from collections.abc import Callable, Mapping
 
-from agent.engines.options import EngineFacts, Speeds
+from agent.engines.options import Speeds
 from agent.flow.endings import Endings
 from agent.flow.forecast import Outlook
 from agent.flow.ledger import Entry, Ledger
+from agent.flow.patience import Patience
 from agent.flow.running import Running, wall_clock_s
 from agent.flow.storage import now_s
 from agent.wire import replies
@@ -26,15 +27,16 @@ from agent.wire.errors import (
 from agent.wire.packets import Publish
 from agent.wire.prompt import Cancel as CancelWish
 from agent.wire.replies import EngineBadge
-from agent.worker.frames import Cancel, Finished, FromWorker, Generate, Progress, Refused
-from agent.worker.process import Death
+from agent.worker.death import BREACH, Death
+from agent.worker.frames import Alive, Broken, Cancel, Finished, FromWorker, Progress, Refused
+from agent.worker.start import Proven
 from agent.worker.supervisor import EngineListener, Supervisor
 
 MAX_EVENTS = 4096
 MAX_ATTEMPTS = 3
 TICK_S = 0.2
-STALL_S = 120.0
-"""A worker that says nothing of its prompts for so long hangs."""
+MAX_ANSWER_CHARS = 1 << 20
+"""Text of one answer; a worker that sends more would fill the memory of the agent, and the disk."""
 UNAVAILABLE_RETRY_MS, STOPPING_RETRY_MS = 30_000, 10_000
 
 
@@ -58,7 +60,10 @@ class Dispatcher(EngineListener):
         self._running: dict[str, Running] = {}
         self._badge: EngineBadge | None = None
         self._slots = 0
-        self._heard_s = self._checked_s = time.monotonic()
+        self._patience = Patience()
+        self._checked_s = time.monotonic()
+        self._is_condemned = False
+        """The worker is being killed: what it still says does not count."""
         self._is_draining = False
         self._is_stopping = False
         self.supervisor: Supervisor | None = None
@@ -94,12 +99,11 @@ class Dispatcher(EngineListener):
 
     def outlook(self) -> Outlook:
         """Return what tells when a new prompt starts and ends; called from any thread."""
-        speeds = self._speeds.get(self._badge.variant) if self._badge else None
-        return Outlook(self._slots, len(self._running), speeds, self._endings.experience())
+        return Outlook(self._slots, len(self._running), self._measured(), self._endings.experience())
 
-    def engine_up(self, facts: EngineFacts, badge: EngineBadge) -> None:
+    def engine_up(self, proven: Proven) -> None:
         """Hear that prompts can be computed."""
-        self._events.put(lambda: self._up(facts, badge))
+        self._events.put(lambda: self._up(proven))
 
     def engine_frame(self, frame: FromWorker) -> None:
         """Hear what the worker says of a prompt."""
@@ -136,7 +140,11 @@ class Dispatcher(EngineListener):
     @property
     def silence_s(self) -> float:
         """Seconds since the worker last said anything."""
-        return time.monotonic() - self._heard_s
+        return self._patience.silence_s
+
+    def trouble(self) -> str:
+        """Return why an engine that is ready may be dead all the same, or nothing; called from any thread."""
+        return self._patience.trouble(list(self._running.values()))
 
     def _fill(self) -> None:
         while not self._is_draining and len(self._running) < self._slots:
@@ -158,35 +166,40 @@ class Dispatcher(EngineListener):
     def _start(self, entry: Entry) -> None:
         if self.supervisor is None:
             return
-        running, prompt = Running(entry), entry.prompt
+        running = Running(entry)
         self._ledger.claim(entry.number)
         if not self._running:
-            self._heard_s = time.monotonic()
+            self._patience.wait()
         self._running[running.name] = running
-        frame = Generate(
-            id=running.name,
-            messages=prompt.messages,
-            text=prompt.text,
-            max_tokens=prompt.max_tokens,
-            sampling=prompt.sampling,
-            stop=prompt.stop,
-            grammar=prompt.grammar,
-            deterministic=prompt.deterministic,
-        )
-        self.supervisor.send(frame)
+        self.supervisor.send(running.frame())
 
     def _hear(self, frame: FromWorker) -> None:
-        self._heard_s = time.monotonic()
+        if self._is_condemned:
+            return
+        self._patience.hear(self._running.values())
         match frame:
-            case Progress(id=name, text=text) if name in self._running:
-                self._stream(self._running[name], text)
-            case Finished(id=name) if name in self._running:
-                running = self._running.pop(name)
-                self._stream(running, frame.text)
+            case Progress(id=name) | Finished(id=name) | Refused(id=name) if name in self._running:
+                self._take(self._running[name], frame)
+            case Alive() | Broken():
+                pass  # a broken engine ends its process, which tells more
+            case _:
+                self._condemn(Death(BREACH, f"{frame.kind}, of nothing that runs"))
+
+    def _take(self, running: Running, frame: Progress | Finished | Refused) -> None:
+        running.hear(frame)
+        if running.chars > MAX_ANSWER_CHARS:
+            self._condemn(Death(BREACH, f"an answer of more than {MAX_ANSWER_CHARS} characters"))
+            return
+        match frame:
+            case Progress(text=text):
+                self._stream(running, text)
+            case Finished(text=text):
+                del self._running[running.name]
+                self._stream(running, text)
                 if not running.is_ended and self._badge:
                     self._endings.complete(running, frame, self._badge)
-            case Refused(id=name) if name in self._running:
-                running = self._running.pop(name)
+            case Refused():
+                del self._running[running.name]
                 if not running.is_ended:
                     self._endings.fail(running.entry, by_code(frame.code)(frame.message))
 
@@ -199,8 +212,11 @@ class Dispatcher(EngineListener):
             self._publish(replies.chunk(prompt, text, running.chunks, self._badge, wall_clock_s()))
             running.chunks += 1
 
-    def _up(self, facts: EngineFacts, badge: EngineBadge) -> None:
-        self._badge, self._slots = badge, facts.slots
+    def _up(self, proven: Proven) -> None:
+        self._badge, self._slots, self._is_condemned = proven.badge, proven.facts.slots, False
+        measured = self._measured()
+        step_s = measured.step_ms_with(self._slots) / 1000 if measured else 0.0
+        self._patience.restart(max(step_s, proven.step_s))
 
     def _down(self, death: Death) -> None:
         """Count the attempt of everybody who was there; whoever has used up its attempts is answered."""
@@ -224,7 +240,7 @@ class Dispatcher(EngineListener):
     def _abandon(self, running: Running, error: PromptError) -> None:
         """Write the ending now; the slot is free once the worker has let go, within one step."""
         self._endings.fail(running.entry, error)
-        running.is_ended = True
+        running.ended_s = time.monotonic()
         if self.supervisor:
             self.supervisor.send(Cancel(running.name))
 
@@ -235,6 +251,16 @@ class Dispatcher(EngineListener):
         for running in self._running.values():
             if not running.is_ended and running.entry.deadline_s <= now_s():
                 self._abandon(running, Timeout())
-        if self._running and self.silence_s > STALL_S and self.supervisor:
-            self._heard_s = time.monotonic()
-            self.supervisor.kill(f"no sign of life for {STALL_S:.0f} s")
+        # What waits to be heard may be a sign of life: the disk can hold up this thread for long.
+        hang = self._patience.hang(self._running.values()) if self._events.empty() else None
+        if hang and not self._is_condemned:
+            self._condemn(hang)
+
+    def _condemn(self, death: Death) -> None:
+        """Kill the worker; `engine_down` follows, and with it the fate of everybody who runs."""
+        self._is_condemned = True
+        if self.supervisor:
+            self.supervisor.kill(death)
+
+    def _measured(self) -> Speeds | None:
+        return self._speeds.get(self._badge.variant) if self._badge else None

@@ -14,6 +14,9 @@ from agent.worker.frames import Finished
 
 LOG = structlog.get_logger("promptd.prompt")
 
+SHORTEST_MS = 0.001
+"""The worker measures durations, and is not to be trusted: a rate over less is no number any more."""
+
 
 class Endings:
     """Whoever ends a prompt ends it here."""
@@ -101,4 +104,4 @@ def _usage(frame: Finished) -> Usage:
 
 def _rate(tokens: int, duration_ms: float) -> float | None:
     """Return tokens per second; None where there is nothing to measure, as with an answer of one token."""
-    return round(tokens / duration_ms * 1000, 1) if tokens > 0 and duration_ms > 0 else None
+    return round(tokens / duration_ms * 1000, 1) if tokens > 0 and duration_ms >= SHORTEST_MS else None

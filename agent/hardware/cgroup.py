@@ -1,4 +1,4 @@
-"""Linux control groups, version 1 and 2: which limits of memory and processor time hold for this process."""
+"""Linux control groups, version 1 and 2: limits of memory and processor time, kills for lack of memory."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,6 +44,16 @@ def cpu_quota(root: Path) -> float | None:
     quotas = [_quota_v2(folder) for folder in _folders(root, "")]
     quotas += [_quota_v1(folder) for folder in _folders(root, "cpu")]
     return min((quota for quota in quotas if quota), default=None)
+
+
+def oom_kills(root: Path) -> int | None:
+    """Return how often the kernel killed in our group for lack of memory; None where it does not tell.
+
+    Kills count that a limit of the group, of one above it, or of the whole machine made necessary.
+    """
+    files = [folder / "memory.events" for folder in _folders(root, "")]
+    files += [folder / "memory.oom_control" for folder in _folders(root, "memory")]
+    return next((kills for file in files if (kills := _entry(file, "oom_kill")) is not None), None)
 
 
 def _folders(root: Path, controller: str) -> Iterator[Path]:
@@ -104,11 +114,16 @@ def _quota_v1(folder: Path) -> float | None:
 
 
 def _stat(folder: Path, name: str) -> int:
-    for line in text_of(folder / "memory.stat").splitlines():
+    return _entry(folder / "memory.stat", name) or 0
+
+
+def _entry(file: Path, name: str) -> int | None:
+    """Return a number from a file of names and numbers."""
+    for line in text_of(file).splitlines():
         key, _, value = line.partition(" ")
         if key == name:
             return int(value)
-    return 0
+    return None
 
 
 def _number(file: Path) -> int | None:

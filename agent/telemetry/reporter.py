@@ -76,10 +76,11 @@ class Reporter:
         engine = self._vitals.supervisor.state
         if self.is_stopping:
             return "stopping", "the agent is stopping"
-        disk, refusal = self._vitals.ledger.disk, self._vitals.link.refusal
+        disk = self._vitals.ledger.disk
         if disk.is_short:
             return "blocked", f"no prompt can be stored: {disk.reason}; make room"
-        return ("degraded", refusal) if refusal else _state_of(engine)
+        trouble = self._vitals.link.refusal or self._vitals.dispatcher.trouble()
+        return ("degraded", trouble) if trouble else _state_of(engine)
 
 
 def _state_of(engine: EngineState) -> tuple[State, str]:

@@ -7,9 +7,9 @@ import contextlib
 import socket
 import struct
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from agent.engines.options import EngineFacts, EngineOptions, Finish, Speeds
 from agent.wire.prompt import Grammar, Message, Sampling
@@ -18,6 +18,24 @@ MAX_FRAME_BYTES = 1 << 20
 LENGTH = struct.Struct("!I")
 SECRET_BYTES = 32
 """What a worker that calls back over TCP sends before its first frame."""
+MOST = 1 << 31
+"""More of anything is no honest number, and what is computed from it may be none at all."""
+TOLD_CHARS = 500
+"""The longest text that a worker may tell of itself; it is published."""
+
+Count = Annotated[int, Field(ge=0, le=MOST)]
+Milliseconds = Annotated[float, Field(ge=0, le=MOST)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _plausible(facts: EngineFacts) -> EngineFacts:
+    """Refuse facts that no engine has; they are published as they are."""
+    numbers = (facts.context_length, facts.threads, facts.vocabulary, facts.cache_tokens)
+    if not 1 <= facts.slots <= MOST or not all(0 <= number <= MOST for number in numbers):
+        raise ValueError("a number is out of range")
+    if max(map(len, (facts.device, facts.library, facts.note))) > TOLD_CHARS:
+        raise ValueError("a text is too long")
+    return facts
 
 
 class FrameError(Exception):
@@ -64,10 +82,19 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True)
+class Loading:
+    """Worker to agent, while it loads: how far it is; each share is larger than the one before."""
+
+    share: Share
+    """0 to 1."""
+    kind: Literal["loading"] = "loading"
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """Worker to agent: the engine is loaded and runs here."""
 
-    facts: EngineFacts
+    facts: Annotated[EngineFacts, AfterValidator(_plausible)]
     kind: Literal["loaded"] = "loaded"
 
 
@@ -85,8 +112,15 @@ class Progress:
 
     id: str
     text: str
-    tokens: int
+    tokens: Count
     kind: Literal["progress"] = "progress"
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """Worker to agent, after a step: it computes, and has had nothing else to say for a second."""
+
+    kind: Literal["alive"] = "alive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +130,17 @@ class Finished:
     id: str
     text: str
     finish: Finish
-    prompt_tokens: int
-    tokens: int
-    prompt_ms: float
+    prompt_tokens: Count
+    tokens: Count
+    prompt_ms: Milliseconds
     """From admission to the first token."""
-    decode_ms: float
+    decode_ms: Milliseconds
     """From the first token to the last."""
-    cached_tokens: int = 0
+    cached_tokens: Count = 0
     """Prompt tokens that were not computed, because an earlier prompt began with them."""
-    accepted_tokens: int = 0
+    accepted_tokens: Count = 0
     """Answer tokens that were guessed from the text before, and were right."""
-    rejected_tokens: int = 0
+    rejected_tokens: Count = 0
     """Guesses that were wrong."""
     kind: Literal["finished"] = "finished"
 
@@ -125,7 +159,7 @@ class Refused:
 class Measuring:
     """Worker to agent: how far the measurement is."""
 
-    share: float
+    share: Share
     """0 to 1."""
     kind: Literal["measuring"] = "measuring"
 
@@ -141,12 +175,14 @@ class Measured:
 
 
 ToWorker = Load | Generate | Cancel | Measure
-FromWorker = Loaded | Broken | Progress | Finished | Refused | Measuring | Measured
+FromWorker = Loading | Loaded | Broken | Alive | Progress | Finished | Refused | Measuring | Measured
 
 Frame = TypeVar("Frame")
 
-TO_WORKER: TypeAdapter[ToWorker] = TypeAdapter(ToWorker)
-FROM_WORKER: TypeAdapter[FromWorker] = TypeAdapter(FromWorker)
+TO_WORKER: TypeAdapter[ToWorker] = TypeAdapter(Annotated[ToWorker, Field(discriminator="kind")])
+FROM_WORKER: TypeAdapter[FromWorker] = TypeAdapter(
+    Annotated[FromWorker, Field(discriminator="kind")]  # a frame without a kind must not become one
+)
 
 
 class Channel:
@@ -174,7 +210,12 @@ class Channel:
         return None if body is None else _check(TO_WORKER, body)
 
     def receive_from_worker(self) -> FromWorker | None:
-        """Wait for the worker's next frame; None at the end of the stream."""
+        """Wait for the worker's next frame; None at the end of the stream.
+
+        Raises:
+            TimeoutError: no frame came for as long as the socket waits.
+            FrameError: what came is no frame.
+        """
         body = self._read()
         return None if body is None else _check(FROM_WORKER, body)
 
@@ -194,6 +235,8 @@ class Channel:
             if length > MAX_FRAME_BYTES:
                 raise FrameError(f"a frame of {length} bytes was announced; the limit is {MAX_FRAME_BYTES}")
             body = self._reader.read(length)
+        except TimeoutError:
+            raise
         except (OSError, ValueError):
             return None
         return body if len(body) == length else None
@@ -203,4 +246,5 @@ def _check(adapter: TypeAdapter[Frame], body: bytes) -> Frame:
     try:
         return adapter.validate_json(body)
     except ValidationError as error:
-        raise FrameError(f"a frame breaks its schema: {error.errors()[0]['msg']}") from error
+        # The rule that is broken, and not what was said instead: that may be text of a prompt.
+        raise FrameError(f"a frame breaks its schema: {error.errors()[0]['type']}") from error

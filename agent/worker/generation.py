@@ -13,6 +13,7 @@ from agent.engines.sequence import Request, Step
 from agent.engines.speed import measure
 from agent.wire.errors import EngineError, PromptError
 from agent.worker.frames import (
+    Alive,
     Cancel,
     Finished,
     FromWorker,
@@ -27,6 +28,8 @@ from agent.worker.frames import (
 
 GATHER_S = 0.05
 GATHER_BYTES = 256
+ALIVE_S = 1.0
+"""After so long without any other frame, a step is worth one: the agent kills who is silent for too long."""
 
 
 @dataclass(slots=True)
@@ -58,7 +61,8 @@ class Generation:
         self._engine = engine
         self._batch = Batch(engine, Pace(options.speeds), speculates=options.speculation)
         self._frames = frames
-        self._send = send
+        self._deliver = send
+        self._said_s = 0.0
         self._answers: dict[str, Answer] = {}
 
     def run(self) -> None:
@@ -116,6 +120,12 @@ class Generation:
     def _step(self) -> None:
         for step in self._batch.step():
             self._report(step)
+        if time.monotonic() - self._said_s >= ALIVE_S:
+            self._send(Alive())
+
+    def _send(self, frame: FromWorker) -> None:
+        self._deliver(frame)
+        self._said_s = time.monotonic()
 
     def _report(self, step: Step) -> None:
         now_s = time.monotonic()

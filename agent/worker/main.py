@@ -6,7 +6,6 @@ process (onnxruntime issue 26831). It reads frames on one thread and computes on
 
 import argparse
 import contextlib
-import ctypes
 import os
 import queue
 import signal
@@ -18,15 +17,29 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.host.kernel import die_with, keep_no_core
 from agent.host.systemd import Notifier
-from agent.worker.frames import SECRET_BYTES, Broken, Channel, FrameError, Load, Loaded, ToWorker
+from agent.worker.death import clipped
+from agent.worker.frames import (
+    SECRET_BYTES,
+    TOLD_CHARS,
+    Broken,
+    Channel,
+    FrameError,
+    Load,
+    Loaded,
+    ToWorker,
+)
 from agent.worker.generation import Generation
+from agent.worker.loading import Account
 
 if TYPE_CHECKING:
     from agent.engines.contract import Engine
 
-PR_SET_PDEATHSIG = 1
 MAX_WAITING_FRAMES = 1024
+LAST_STEP_S = 10.0
+"""For the step that runs when the agent hangs up, and for freeing the model."""
+EXIT_ORPHAN, EXIT_STUCK = 3, 4
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,10 +49,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     where.add_argument("--fd", type=int, help="an inherited, connected Unix socket")
     where.add_argument("--call", type=int, help="a loopback port of the agent; the secret is on stdin")
     where.add_argument("--listen", type=Path, help="a path to listen on for one agent")
+    parser.add_argument("--parent", type=int, default=0, help="the process to end with")
     options = parser.parse_args(arguments)
+    keep_no_core()
+    os.environ["GGML_NO_BACKTRACE"] = "1"  # a failed assertion would start a debugger on this process
     if options.listen:
         return serve(Channel(_wait_for_agent(options.listen)))
-    _die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the agent's to handle
+    if not die_with(options.parent):
+        return EXIT_ORPHAN
     return serve(Channel(_call_agent(options.call) if options.call else socket.socket(fileno=options.fd)))
 
 
@@ -53,7 +71,7 @@ def serve(channel: Channel) -> int:
     if first.options.gpu_uuid:
         os.environ["CUDA_VISIBLE_DEVICES"] = first.options.gpu_uuid
     try:
-        engine: Engine = import_module(first.module).open_engine(first.options)
+        engine: Engine = import_module(first.module).open_engine(first.options, Account(channel.send))
         with contextlib.closing(engine):
             channel.send(Loaded(engine.facts))
             Generation(engine, first.options, frames, channel.send).run()
@@ -62,7 +80,7 @@ def serve(channel: Channel) -> int:
     except Exception as error:  # noqa: BLE001 -- border: a native library may fail in any way
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)  # noqa: T201 -- the agent reads it
         with contextlib.suppress(OSError):
-            channel.send(Broken(f"{error}"))
+            channel.send(Broken(clipped(str(error), TOLD_CHARS)))
         return 1
     return 0
 
@@ -73,17 +91,15 @@ def _read(channel: Channel, hand_over: Callable[[ToWorker | None], None]) -> Non
             hand_over(frame)
     except FrameError as error:
         print(f"the agent broke the frame language: {error}", file=sys.stderr, flush=True)  # noqa: T201 -- as above
+    _end_even_if_stuck()
     hand_over(None)
 
 
-def _die_with_parent() -> None:
-    """Ask Linux to end this process with its parent: an orphan would hold the model's memory for ever.
-
-    A parent that died before this call is noticed by the end of its stream.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the agent's to handle
+def _end_even_if_stuck() -> None:
+    """End this process soon: native code may never come back to hear that the agent has hung up."""
+    timer = threading.Timer(LAST_STEP_S, os._exit, (EXIT_STUCK,))
+    timer.daemon = True
+    timer.start()
 
 
 def _call_agent(port: int) -> socket.socket:

@@ -3,39 +3,31 @@
 import hmac
 import os
 import secrets
-import signal
 import socket
 import struct
 import subprocess
 import sys
 import threading
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 import tenacity
 
+from agent.hardware.cgroup import oom_kills
+from agent.worker.death import BREACH, KILLED, LINE_BYTES, Death, LastWords, classify
 from agent.worker.frames import SECRET_BYTES, Channel
 
 LOG = structlog.get_logger("promptd.worker")
 
-STDERR_LINES = 40
 GRACE_S, LAST_WORDS_S = 2.0, 0.2
 SEND_TIMEOUT_S = 5
 CALL_TIMEOUT_S = 30.0
-KILLED = -9
-"""Exit code of a child that SIGKILL ended; Windows has no such signal."""
 CONNECT_TIMEOUT_S, CONNECT_PAUSE_S = 5.0, 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Death:
-    """Why a worker ended."""
-
-    reason: str
-    is_out_of_memory: bool = False
+ROOT = Path("/")
+ENDED = Death("ended by promptd")
+OUR_KILL = 1 if sys.platform == "win32" else KILLED
+"""Exit code of a child that `Popen.kill` has ended."""
 
 
 class Worker:
@@ -46,8 +38,9 @@ class Worker:
         self.channel = Channel(stream)
         self._stream = stream
         self._child = child
-        self._was_killed = False
-        self._last_words: deque[str] = deque(maxlen=STDERR_LINES)
+        self._killed_as: Death | None = None
+        self._words = LastWords()
+        self._oom_kills = oom_kills(ROOT)
         self._ear = threading.Thread(target=self._listen, name="worker-stderr", daemon=True)
         if child:
             self._ear.start()
@@ -56,9 +49,13 @@ class Worker:
         """Set how long the next frame may take; None waits for ever."""
         self._stream.settimeout(timeout_s)
 
-    def kill(self) -> None:
-        """End the worker at once, as when it hangs."""
-        self._was_killed = True
+    def seal(self) -> None:
+        """Say that text of requesters comes to the worker from now on: its words are its own no more."""
+        self._words.seal()
+
+    def kill(self, death: Death = ENDED) -> None:
+        """End the worker at once, as when it hangs; `bury` returns this death."""
+        self._killed_as = self._killed_as or death
         if self._child:
             self._child.kill()
         self.channel.close()
@@ -67,29 +64,28 @@ class Worker:
         """Hang up, make sure that the process is gone, and say why it went."""
         self.channel.close()
         if self._child is None:
-            return Death("the engine unit hung up; its journal tells why (journalctl -u promptd-engine)")
+            return self._killed_as or Death("hung up", "journalctl -u promptd-engine tells why")
         try:
             code = self._child.wait(GRACE_S)
         except subprocess.TimeoutExpired:
-            self.kill()
+            self.kill(Death("hang at its end"))
             code = self._child.wait()
         self._ear.join(LAST_WORDS_S)
-        return self._classify(code)
+        killed_as = self._killed_as
+        if killed_as and (code == OUR_KILL or killed_as.cause == BREACH):
+            return killed_as
+        return classify(code, self._words, oom_kills=self._oom_kills_since())
 
-    def _classify(self, code: int) -> Death:
-        words = " / ".join(self._last_words) or "no last words"
-        if code == KILLED and not self._was_killed:
-            return Death(f"killed by SIGKILL, most likely out of memory ({words})", is_out_of_memory=True)
-        cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        return Death(f"{cause} ({words})")
+    def _oom_kills_since(self) -> int | None:
+        now = oom_kills(ROOT)
+        return None if now is None or self._oom_kills is None else now - self._oom_kills
 
     def _listen(self) -> None:
         if self._child is None or self._child.stderr is None:
             return
         with self._child.stderr as stderr:
-            for raw in stderr:
-                line = raw.decode("utf-8", "replace").rstrip()
-                self._last_words.append(line)
+            while raw := stderr.readline(LINE_BYTES):
+                line = self._words.hear(raw)
                 LOG.debug("worker_stderr", line=line)
 
 
@@ -137,7 +133,7 @@ def spawn_over_loopback() -> Worker:
 
 def _child(arguments: list[str], *, stdin: int, pass_fds: Sequence[int] = ()) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(  # noqa: S603 -- our own interpreter and module
-        [sys.executable, "-m", "agent.worker.main", *arguments],
+        [sys.executable, "-m", "agent.worker.main", *arguments, "--parent", str(os.getpid())],
         pass_fds=pass_fds,
         stdin=stdin,
         stdout=subprocess.DEVNULL,

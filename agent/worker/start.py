@@ -1,18 +1,39 @@
 """How a worker becomes an engine to trust: it loads, runs where it should, and answers a short prompt."""
 
-from collections.abc import Callable
+import contextlib
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from agent.engines.options import EngineFacts, EngineOptions
 from agent.engines.table import BY_NAME
 from agent.wire.errors import EngineError
 from agent.wire.prompt import Message, Sampling
 from agent.wire.replies import EngineBadge
-from agent.worker.frames import Broken, Finished, FrameError, Generate, Load, Loaded, Refused
+from agent.worker.death import BREACH, Death, clipped
+from agent.worker.frames import (
+    TOLD_CHARS,
+    Alive,
+    Broken,
+    Finished,
+    FrameError,
+    FromWorker,
+    Generate,
+    Load,
+    Loaded,
+    Loading,
+    Progress,
+    Refused,
+)
 from agent.worker.process import Worker
 
 LOAD_TIMEOUT_S = 300.0
-PROOF_TIMEOUT_S = 120.0
+"""Without any progress. llama.cpp tells how far it is; of ONNX Runtime nothing is heard until it is done."""
+SLOWEST_BYTES_PER_S = 10_000_000
+"""What a poor memory card reads. llama.cpp maps a whole file before it tells anything of its progress."""
+PROOF_TIMEOUT_S = 300.0
+"""The first prompt of all reads weights that were only mapped so far: it is a part of loading."""
 PROOF = Generate("proof", (Message("user", "hello"),), "", 8, Sampling(), ())
 
 
@@ -24,55 +45,116 @@ class Candidate:
     badge: EngineBadge
 
 
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """An engine that has answered a short prompt on the device it was promised for."""
+
+    facts: EngineFacts
+    badge: EngineBadge
+    step_s: float = 0.0
+    """How long a step took, as seen from here; 0 when the answer was one token."""
+
+
 class WorkerMissing(EngineError):
     """There is no worker to start an engine in; that says nothing about the engine."""
 
 
-def start(candidate: Candidate, open_worker: Callable[[], Worker]) -> EngineFacts:
+class WorkerDied(EngineError):
+    """The worker ended before its engine was proven: not a refusal, but a crash, a hang or nonsense."""
+
+    def __init__(self, death: Death) -> None:
+        super().__init__(death.reason)
+        self.death = death
+
+
+def start(candidate: Candidate, open_worker: Callable[[], Worker]) -> Proven:
     """Open a worker, load the engine and let it prove itself.
 
     Raises:
         WorkerMissing: there is no worker.
-        EngineError: it did not, and why; the worker is gone.
+        WorkerDied: it crashed, hung or spoke nonsense; the worker is gone.
+        EngineError: it did not prove itself, and why; the worker is gone.
     """
     try:
         worker = open_worker()
     except OSError as error:
         raise WorkerMissing(f"no engine worker: {error}; is promptd-engine.service running?") from error
+    with _watched(worker, "while it loaded"):
+        facts = _load(worker, candidate.options)
+    with _watched(worker, "while it answered a short prompt"):
+        step_s = _prove(worker, candidate, facts)
+    return Proven(facts, candidate.badge, step_s)
+
+
+@contextlib.contextmanager
+def _watched(worker: Worker, step: str) -> Iterator[None]:
+    """Turn every way in which a worker can end during this step into one error with its cause."""
     try:
-        facts = _load(worker, candidate)
-        _prove(worker, candidate, facts)
-    except (EngineError, FrameError, OSError) as error:
-        death = worker.bury()
-        raise EngineError(death.reason if isinstance(error, OSError) else str(error)) from error
-    return facts
+        yield
+    except EngineError:
+        worker.bury()
+        raise
+    except TimeoutError:
+        worker.kill(Death("hang"))
+    except FrameError as error:
+        worker.kill(Death(BREACH, str(error)))
+    except (OSError, EOFError):
+        pass  # it hung up; `bury` finds out why
+    else:
+        return
+    raise WorkerDied(worker.bury().during(step))
 
 
-def _load(worker: Worker, candidate: Candidate) -> EngineFacts:
-    worker.patience(LOAD_TIMEOUT_S)
-    worker.channel.send(Load(candidate.options, BY_NAME[candidate.options.variant].module))
-    match worker.channel.receive_from_worker():
-        case Loaded(facts=facts):
-            return facts
-        case Broken(reason=reason):
-            raise EngineError(reason)
-        case _:
-            raise EngineError(f"died while it loaded: {worker.bury().reason}")
+def _load(worker: Worker, options: EngineOptions) -> EngineFacts:
+    worker.patience(max(LOAD_TIMEOUT_S, _size_bytes(options.model) / SLOWEST_BYTES_PER_S))
+    worker.channel.send(Load(options, BY_NAME[options.variant].module))
+    share = 0.0
+    while True:
+        match _next(worker):
+            case Loading(share=further) if further > share:
+                share = further
+            case Loaded(facts=facts) if facts.slots <= options.slots:
+                return facts
+            case Broken(reason=reason):
+                raise EngineError(clipped(reason, TOLD_CHARS))
+            case frame:
+                raise FrameError(f"{frame.kind} makes no sense here")
 
 
-def _prove(worker: Worker, candidate: Candidate, facts: EngineFacts) -> None:
-    """Demand the wanted device, and real tokens from it."""
+def _prove(worker: Worker, candidate: Candidate, facts: EngineFacts) -> float:
+    """Demand the wanted device, and real tokens from it; return how long one of them took."""
     wanted = BY_NAME[candidate.options.variant].device
     if facts.device != wanted:
-        raise EngineError(f"runs on {facts.device} instead of {wanted}")
+        raise EngineError(f"runs on {clipped(facts.device)} instead of {wanted}")
     worker.patience(PROOF_TIMEOUT_S)
     worker.channel.send(PROOF)
-    while frame := worker.channel.receive_from_worker():
-        match frame:
-            case Finished(tokens=tokens) if tokens:
-                return
-            case Finished():
+    first_s = 0.0
+    while True:
+        match _next(worker):
+            case Alive():
+                continue
+            case Progress(id=PROOF.id):
+                first_s = first_s or time.monotonic()
+            case Finished(id=PROOF.id, tokens=tokens) if tokens:
+                return (time.monotonic() - first_s) / (tokens - 1) if first_s and tokens > 1 else 0.0
+            case Finished(id=PROOF.id):
                 raise EngineError("answered a short prompt with nothing")
             case Broken(reason=reason) | Refused(message=reason):
-                raise EngineError(reason)
-    raise EngineError(f"died while it answered a short prompt: {worker.bury().reason}")
+                raise EngineError(clipped(reason, TOLD_CHARS))
+            case frame:
+                raise FrameError(f"{frame.kind} makes no sense here")
+
+
+def _next(worker: Worker) -> FromWorker:
+    frame = worker.channel.receive_from_worker()
+    if frame is None:
+        raise EOFError
+    return frame
+
+
+def _size_bytes(model: Path | None) -> int:
+    """Return the size of a model file, or of a folder with everything in it; what is missing has none."""
+    if model is None:
+        return 0
+    files = model.rglob("*") if model.is_dir() else [model]
+    return sum(file.stat().st_size for file in files if file.is_file())

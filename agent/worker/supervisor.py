@@ -19,15 +19,15 @@ from agent.settings import EngineSettings
 from agent.wire.errors import ConfigError, EngineError
 from agent.wire.replies import EngineBadge
 from agent.worker import process
+from agent.worker.breaker import PAUSE_S, STEADY_S, Breaker
+from agent.worker.death import BREACH, Death
 from agent.worker.frames import FrameError, FromWorker, Generate, Refused, ToWorker
-from agent.worker.process import Death, Worker
-from agent.worker.start import Candidate, WorkerMissing, start
+from agent.worker.process import Worker
+from agent.worker.start import Candidate, Proven, WorkerDied, WorkerMissing, start
 
 LOG = structlog.get_logger("promptd.engine")
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
-STEADY_S = 60.0
-"""A worker that lived this long does not count as a failed start."""
 
 Phase = Literal["starting", "ready", "down", "failed"]
 
@@ -49,7 +49,7 @@ class EngineState:
 class EngineListener(Protocol):
     """Who hears of the engine, on the supervisor's thread."""
 
-    def engine_up(self, facts: EngineFacts, badge: EngineBadge) -> None:
+    def engine_up(self, proven: Proven) -> None:
         """Hear that prompts can be computed."""
 
     def engine_frame(self, frame: FromWorker) -> None:
@@ -78,19 +78,24 @@ class Supervisor:
         self._listener = listener
         self._unit_socket = wishes.socket
         self._is_required = bool(wishes.require)
+        self._breaker = Breaker()
         self._stopping = threading.Event()
         self._worker: Worker | None = None
+        """The newest one, whatever it does."""
+        self._serving: Worker | None = None
+        """The one that is proven and lives."""
         self.state = EngineState(wishes.require or wishes.prefer)
 
     def run(self) -> None:
         """Keep an engine running until `stop`; the body of the supervisor thread.
 
         Raises:
-            ConfigError: `engine.require` names a variant that does not prove itself.
+            ConfigError: `engine.require` names a variant that is refused at its first start.
         """
+        back_off = tenacity.wait_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S)
         attempts = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_DiedYoungError),
-            wait=tenacity.wait_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S),
+            wait=lambda tries: PAUSE_S if self._breaker.rests() else back_off(tries),
             sleep=tenacity.sleep_using_event(self._stopping),
             stop=tenacity.stop_when_event_set(self._stopping),
         )
@@ -100,22 +105,23 @@ class Supervisor:
 
     def send(self, frame: ToWorker) -> None:
         """Send to the worker; if it is gone `engine_down` follows, and a prompt too large is refused."""
-        worker = self._worker
-        if worker:
+        if worker := self._serving:
             try:
                 worker.channel.send(frame)
-            except OSError as error:  # gone, or so stuck that it reads nothing: either way its end
-                LOG.debug("engine_does_not_listen", frame=frame.kind, reason=str(error))
-                worker.kill()
+            except (BlockingIOError, TimeoutError):  # it reads nothing any more
+                worker.kill(Death("hang while it was spoken to"))
+            except OSError as error:  # it is gone, and `bury` finds out why
+                LOG.debug("engine_is_gone", frame=frame.kind, reason=str(error))
+                worker.channel.close()
             except FrameError as error:
                 if isinstance(frame, Generate):
                     self._listener.engine_frame(Refused(frame.id, "payload_too_large", str(error)))
 
-    def kill(self, reason: str) -> None:
-        """End a worker that does not move any more."""
-        LOG.error("engine_killed", reason=reason)
-        if worker := self._worker:
-            worker.kill()
+    def kill(self, death: Death) -> None:
+        """End a worker that cannot be trusted any more; `engine_down` follows, with this death."""
+        LOG.error("engine_killed", reason=death.reason)
+        if worker := self._serving:
+            worker.kill(death)
 
     def stop(self) -> None:
         """End the worker and let `run` return."""
@@ -125,62 +131,90 @@ class Supervisor:
 
     def _live(self) -> None:
         """Start the first candidate that proves itself and serve until it dies."""
-        candidate, facts = self._start_first()
-        self.state = replace(self.state, phase="ready", reason="", facts=facts, badge=candidate.badge)
+        proven = self._start_first()
+        self.state = replace(self.state, phase="ready", reason="", facts=proven.facts, badge=proven.badge)
         LOG.info(
-            "engine_ready", variant=candidate.options.variant, device=facts.device, library=facts.library
+            "engine_ready",
+            variant=proven.badge.variant,
+            device=proven.facts.device,
+            library=proven.facts.library,
         )
-        self._listener.engine_up(facts, candidate.badge)
         started_s = time.monotonic()
-        death = self._serve()
+        death = self._serve(proven)
         if self._stopping.is_set():
             return
-        restarts = self.state.restarts + Counter([death.reason.split(" (")[0]])
-        self.state = replace(self.state, phase="down", reason=death.reason, restarts=restarts)
-        LOG.error("engine_died", reason=death.reason)
-        self._listener.engine_down(death)
-        if time.monotonic() - started_s < STEADY_S:
+        lived_s = time.monotonic() - started_s
+        self._mourn(death, self._breaker.died(lived_s))
+        if lived_s < STEADY_S:
             raise _DiedYoungError
 
-    def _serve(self) -> Death:
-        worker = self._worker
+    def _serve(self, proven: Proven) -> Death:
+        worker = self._serving = self._worker
         if worker is None:
             return Death("stopped")
+        worker.seal()
+        self._listener.engine_up(proven)
         with contextlib.suppress(OSError):  # `stop` or `kill` may have closed the stream already
             worker.patience(None)
         try:
             while frame := worker.channel.receive_from_worker():
                 self._listener.engine_frame(frame)
         except FrameError as error:
-            worker.kill()
-            LOG.warning("worker_broke_the_frame_language", reason=str(error))
-        self._worker = None
+            worker.kill(Death(BREACH, str(error)))
+        self._serving = None
+        self.state = replace(self.state, phase="down", reason="the engine has hung up")
         return worker.bury()
 
-    def _start_first(self) -> tuple[Candidate, EngineFacts]:
-        falls = list(self._misfits)
-        for candidate in self._candidates:
-            variant = candidate.options.variant
+    def _mourn(self, death: Death, deaths: int) -> None:
+        """Count a death of the engine and tell it; with too many `deaths` it is left alone for a while."""
+        self.state = replace(
+            self.state,
+            phase="failed" if deaths else "down",
+            reason=f"{deaths} deaths in a short while, at last: {death.reason}" if deaths else death.reason,
+            restarts=self.state.restarts + Counter([death.cause]),
+        )
+        LOG.error("engine_died", reason=death.reason, rests_s=PAUSE_S if deaths else 0.0)
+        self._listener.engine_down(death)
+
+    def _start_first(self) -> Proven:
+        trials, breaker = self._breaker.admit(self._candidates), self._breaker
+        left_out = [one for one in self._candidates if one not in trials]
+        falls = [*self._misfits, *(f"{one.options.variant}: {breaker.verdict(one)}" for one in left_out)]
+        has_died = False
+        for candidate in trials:
             try:
-                facts = start(candidate, self._open_worker)
+                proven = start(candidate, self._open_worker)
             except WorkerMissing as error:
                 self.state = replace(self.state, phase="down", reason=str(error))
                 raise _DiedYoungError from error
             except EngineError as error:
                 if self._stopping.is_set():
                     raise _DiedYoungError from error
-                LOG.warning("engine_fell", variant=variant, reason=str(error))
-                falls.append(f"{variant}: {error}")
+                has_died |= isinstance(error, WorkerDied)
+                falls.append(self._fall(candidate, error))
             else:
+                breaker.proved(candidate)
                 self.state = replace(self.state, falls=tuple(falls))
-                return candidate, facts
-        raise self._all_fell(falls)
+                return proven
+        raise self._all_fell(falls, has_died=has_died)
 
-    def _all_fell(self, falls: list[str]) -> Exception:
+    def _fall(self, candidate: Candidate, error: EngineError) -> str:
+        """Hold a death against the candidate; return why it does not run."""
+        reason = str(error)
+        if isinstance(error, WorkerDied):
+            restarts = self.state.restarts + Counter([error.death.cause])
+            self.state = replace(self.state, restarts=restarts)
+            self._breaker.fell(candidate, error.death)
+            reason = self._breaker.verdict(candidate)
+        LOG.warning("engine_fell", variant=candidate.options.variant, reason=reason)
+        return f"{candidate.options.variant}: {reason}"
+
+    def _all_fell(self, falls: list[str], *, has_died: bool) -> Exception:
         reason = "; ".join(falls) or "no variant fits this box; promptd detect tells why"
         was_never_ready = self.state.badge is None
+        self._breaker.all_fell(self._candidates)
         self.state = replace(self.state, phase="failed", reason=reason, falls=tuple(falls))
-        if self._is_required and was_never_ready:
+        if self._is_required and was_never_ready and not has_died:
             return ConfigError(f"engine.require: {reason}; choose another variant, or leave it empty")
         return _DiedYoungError()
 

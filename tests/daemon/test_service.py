@@ -1,5 +1,6 @@
 """The agent as a service: how it starts, reloads, stops and refuses to start."""
 
+import re
 import signal
 import socket
 import time
@@ -190,3 +191,12 @@ def test_health_has_every_field_of_the_contract(start_box: StartBox) -> None:
     assert health["requests"].keys() >= {"accepted", "completed", "failed", "duplicates"}
     assert health["speed"]["first_token_ms"].keys() == {"p50", "p95", "p99"}
     assert health["host"]["memory_available_bytes"] > 0
+
+
+def test_no_process_leaves_a_core_in_which_prompts_would_stand(start_box: StartBox) -> None:
+    box = start_box()
+
+    processes = [box.child.process.pid, box.worker().pid]
+
+    limits = [Path(f"/proc/{pid}/limits").read_text() for pid in processes]
+    assert [bool(re.search(r"Max core file size +0 +0 ", text)) for text in limits] == [True, True]

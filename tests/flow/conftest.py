@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from agent.flow.ledger import Capacity, Ledger
+from flow.stage import Stage
 
 
 @pytest.fixture
@@ -11,3 +12,11 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     ledger = Ledger(tmp_path / "ledger.db", Capacity(5, 1 << 20))
     yield ledger
     ledger.close()
+
+
+@pytest.fixture
+def stage(ledger: Ledger) -> Iterator[Stage]:
+    stage = Stage(ledger)
+    yield stage
+    stage.stop()
+    assert stage.deaths == []

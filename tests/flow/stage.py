@@ -13,7 +13,9 @@ from agent.flow.meter import Meter
 from agent.host.pulse import spawn
 from agent.wire.packets import Publication
 from agent.wire.replies import EngineBadge
-from agent.worker.frames import Finished, Generate, Progress, Refused, ToWorker
+from agent.worker.death import Death
+from agent.worker.frames import Finished, FromWorker, Generate, Progress, Refused, ToWorker
+from agent.worker.start import Proven
 from agent.worker.supervisor import EngineState, Supervisor
 
 PATIENCE_S = 10
@@ -27,6 +29,7 @@ class Stage:
         self.frames: list[ToWorker] = []
         self.chunks: list[Publication] = []
         self.too_large = ""
+        self.killed: list[Death] = []
         self._news = threading.Condition()
         self._ledger = ledger
         endings = Endings(ledger, Meter(), self._wake)
@@ -46,12 +49,13 @@ class Stage:
         self.dispatcher.stop()
         self._thread.join(PATIENCE_S)
 
-    def kill(self, reason: str) -> None:
-        raise AssertionError(reason)
+    def kill(self, death: Death) -> None:
+        self.dispatcher.engine_down(death)
+        self.killed.append(death)
 
     def up(self, slots: int) -> None:
         facts = EngineFacts("none", "echo", slots, 512, 1, 257)
-        self.dispatcher.engine_up(facts, EngineBadge("echo", "demo", ""))
+        self.dispatcher.engine_up(Proven(facts, EngineBadge("echo", "demo", "")))
 
     def started(self, count: int) -> list[str]:
         """Wait for prompts that were given to the worker and return their texts."""
@@ -64,6 +68,9 @@ class Stage:
 
     def say(self, text: str) -> None:
         self.dispatcher.engine_frame(Progress(self._generates()[-1].id, text, 1))
+
+    def hear(self, frame: FromWorker) -> None:
+        self.dispatcher.engine_frame(frame)
 
     def refuse(self, code: str) -> None:
         self.dispatcher.engine_frame(Refused(self._generates()[-1].id, code, "no"))

@@ -1,25 +1,13 @@
 """The dispatcher: who runs when, and one ending for everybody."""
 
-from collections.abc import Iterator
-
-import pytest
-
 from agent.flow.ledger import Ledger
 from agent.wire.prompt import Cancel, ReplyTo
+from agent.worker.death import Death
 from agent.worker.frames import Cancel as CancelFrame
-from agent.worker.process import Death
 from flow.prompts import claimed, prompt, take
 from flow.stage import Stage
 
 CRASH = Death("SIGSEGV")
-
-
-@pytest.fixture
-def stage(ledger: Ledger) -> Iterator[Stage]:
-    stage = Stage(ledger)
-    yield stage
-    stage.stop()
-    assert stage.deaths == []
 
 
 def test_slots_are_filled_by_priority(ledger: Ledger, stage: Stage) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.hardware.cgroup import cpu_quota, memory_limit
+from agent.hardware.cgroup import cpu_quota, memory_limit, oom_kills
 
 Tree = Callable[[dict[str, str]], Path]
 V2 = "sys/fs/cgroup"
@@ -144,3 +144,43 @@ def test_without_a_quota_there_is_none(tree: Tree) -> None:
     quota = cpu_quota(root)
 
     assert quota is None
+
+
+def test_kills_for_want_of_memory_are_counted_in_our_group(tree: Tree) -> None:
+    files = {
+        "proc/self/cgroup": "0::/system.slice/promptd.service\n",
+        f"{V2}/system.slice/promptd.service/memory.events": "low 0\nhigh 7\nmax 9\noom 4\noom_kill 3\n",
+        f"{V2}/system.slice/memory.events": "oom_kill 8\n",
+    }
+
+    kills = oom_kills(tree(files))
+
+    assert kills == 3
+
+
+def test_version_1_counts_kills_beside_its_switch(tree: Tree) -> None:
+    files = {
+        "proc/self/cgroup": "4:memory:/docker/abc\n0::/\n",
+        f"{V2}/memory/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n",
+    }
+
+    kills = oom_kills(tree(files))
+
+    assert kills == 2
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {},
+        {"proc/self/cgroup": "0::/\n"},
+        {"proc/self/cgroup": "4:memory:/\n", f"{V2}/memory/memory.oom_control": "oom_kill_disable 0\n"},
+    ],
+    ids=["no files", "the root group", "an old kernel"],
+)
+def test_where_nobody_counts_kills_their_number_is_unknown(tree: Tree, files: dict[str, str]) -> None:
+    root = tree(files)
+
+    kills = oom_kills(root)
+
+    assert kills is None

@@ -1,21 +1,34 @@
 """How real workers die, and what the agent learns of it."""
 
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from agent.worker.death import Death
 from agent.worker.frames import Broken, Load
-from agent.worker.process import Worker, spawn
+from agent.worker.main import EXIT_ORPHAN, EXIT_STUCK
+from agent.worker.process import Worker, connect, spawn
 from agent.worker.start import Candidate
 from worker.watching import candidate, has_ended
 
 SIGNALS = [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT]
 SEEN_S = 0.5
+TESTS = str(Path(__file__).parents[1])
+STUCK = """
+import sys
+from agent.worker import main
+main.LAST_STEP_S = 0.1
+sys.exit(main.main(["--listen", "{path}"]))
+"""
 PARENT = """
 import sys
 from agent.engines.options import EngineOptions
@@ -49,7 +62,6 @@ def test_a_sudden_death_is_seen_at_once_and_named(start_worker: StartWorker, cau
     assert frame is None
     assert time.monotonic() - killed_s < SEEN_S
     assert cause.name in death.reason
-    assert death.is_out_of_memory == (cause is signal.SIGKILL)
 
 
 def test_a_worker_that_hangs_is_killed_and_that_is_not_taken_for_lack_of_memory(
@@ -60,8 +72,7 @@ def test_a_worker_that_hangs_is_killed_and_that_is_not_taken_for_lack_of_memory(
 
     death = worker.bury()
 
-    assert "SIGKILL" in death.reason
-    assert not death.is_out_of_memory
+    assert death == Death("hang at its end")
 
 
 def test_a_worker_that_cannot_load_says_why_and_leaves_its_last_words() -> None:
@@ -108,3 +119,35 @@ def test_a_worker_dies_with_its_agent(*, is_stuck: bool) -> None:
         parent.kill()
 
         assert has_ended(worker)
+
+
+def test_a_worker_whose_parent_is_gone_already_does_not_begin() -> None:
+    ours, theirs = socket.socketpair()
+    command = [sys.executable, "-m", "agent.worker.main", "--fd", str(theirs.fileno()), "--parent", "1"]
+
+    with ours, theirs:
+        done = subprocess.run(command, pass_fds=[theirs.fileno()], timeout=20, check=False)
+
+    assert done.returncode == EXIT_ORPHAN
+
+
+def test_a_worker_leaves_no_core(start_worker: StartWorker) -> None:
+    pid = pid_of(start_worker(candidate("echo")))
+
+    limits = Path(f"/proc/{pid}/limits").read_text()
+
+    assert re.search(r"Max core file size +0 +0 ", limits)
+
+
+def test_a_worker_that_is_stuck_ends_although_nobody_can_kill_it(tmp_path: Path) -> None:
+    path = tmp_path / "engine.sock"
+    program = STUCK.format(path=str(path))
+
+    with subprocess.Popen([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": TESTS}) as unit:
+        worker = connect(path)
+        worker.channel.send(Load(replace(candidate("echo").options, model=Path("hang")), "worker.deadly"))
+        death = worker.bury()
+
+        assert unit.wait(10) == EXIT_STUCK
+
+    assert death.cause == "hung up"

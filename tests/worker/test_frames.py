@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.engines.options import EngineOptions, Speeds
+from agent.engines.options import EngineFacts, EngineOptions, Speeds
 from agent.wire.prompt import Sampling
 from agent.worker.frames import (
     FROM_WORKER,
     LENGTH,
     MAX_FRAME_BYTES,
+    MOST,
+    TOLD_CHARS,
     Cancel,
     Channel,
     Finished,
@@ -22,6 +24,8 @@ from agent.worker.frames import (
     FromWorker,
     Generate,
     Load,
+    Loaded,
+    Loading,
     Measured,
     Measuring,
     Progress,
@@ -29,16 +33,46 @@ from agent.worker.frames import (
 )
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+COUNTS, DURATIONS_MS = st.integers(0, MOST), st.floats(0, MOST)
+SHARES = st.floats(0, 1)
+TEXTS = st.text(max_size=TOLD_CHARS)
 OPTIONS = st.builds(EngineOptions, model=st.none() | st.text(min_size=1).map(Path))
 SPEEDS = st.builds(Speeds, NUMBERS, st.lists(st.tuples(st.integers(1, 8), NUMBERS), max_size=4).map(tuple))
 SPECIAL: dict[type, st.SearchStrategy[Any]] = {
     Generate: st.builds(Generate, sampling=st.builds(Sampling, temperature=NUMBERS, top_p=NUMBERS)),
     Load: st.builds(Load, options=OPTIONS),
-    Finished: st.builds(Finished, prompt_ms=NUMBERS, decode_ms=NUMBERS),
-    Measuring: st.builds(Measuring, share=NUMBERS),
+    Loading: st.builds(Loading, share=SHARES),
+    Loaded: st.builds(
+        Loaded,
+        st.builds(EngineFacts, TEXTS, TEXTS, st.integers(1, MOST), COUNTS, COUNTS, COUNTS, COUNTS, TEXTS),
+    ),
+    Progress: st.builds(Progress, tokens=COUNTS),
+    Finished: st.builds(
+        Finished,
+        prompt_tokens=COUNTS,
+        tokens=COUNTS,
+        prompt_ms=DURATIONS_MS,
+        decode_ms=DURATIONS_MS,
+        cached_tokens=COUNTS,
+        accepted_tokens=COUNTS,
+        rejected_tokens=COUNTS,
+    ),
+    Measuring: st.builds(Measuring, share=SHARES),
     Measured: st.builds(Measured, speeds=SPEEDS),
 }
 TO_WORKER_KINDS, FROM_WORKER_KINDS = get_args(ToWorker), get_args(FromWorker)
+FACTS = {"device": "cpu", "library": "l", "slots": 1, "context_length": 1, "threads": 1, "vocabulary": 1}
+LOADED = {"kind": "loaded", "facts": FACTS}
+FINISHED = {
+    "kind": "finished",
+    "id": "a",
+    "text": "t",
+    "finish": "stop",
+    "prompt_tokens": 1,
+    "tokens": 1,
+    "prompt_ms": 1.0,
+    "decode_ms": 1.0,
+}
 HONEST = FROM_WORKER.dump_json(Finished("a", "text °C", "stop", 3, 2, 1.5, 2.5))
 
 
@@ -144,8 +178,18 @@ def test_a_frame_that_is_too_large_is_not_sent() -> None:
         {"kind": "progress", "id": "a", "text": "t", "tokens": "many"},
         {"kind": "finished", "id": "a", "text": "t", "finish": "bored", "prompt_tokens": 1, "tokens": 1},
         {"kind": "cancel", "id": "a"},
+        {"kind": "progress", "id": "a", "text": "t", "tokens": -1},
+        {"kind": "progress", "id": "a", "text": "t", "tokens": 10**300},
+        {"kind": "loading", "share": 1.5},
+        {"kind": "loading", "share": float("nan")},
+        FINISHED | {"prompt_ms": float("inf")},
+        FINISHED | {"decode_ms": -0.5},
+        FINISHED | {"cached_tokens": 1.5},
+        LOADED | {"facts": FACTS | {"slots": 0}},
+        LOADED | {"facts": FACTS | {"slots": 10**12}},
+        LOADED | {"facts": FACTS | {"library": "x" * 1000}},
     ],
-    ids=json.dumps,
+    ids=lambda body: json.dumps(body)[:60],
 )
 def test_a_frame_of_the_wrong_shape_is_a_frame_error(body: object) -> None:
     raw = framed(json.dumps(body).encode())
@@ -161,14 +205,21 @@ def test_deep_nesting_is_a_frame_error() -> None:
         received(raw)
 
 
-def test_a_worker_that_is_silent_for_too_long_is_the_end_of_the_stream() -> None:
+def test_a_worker_that_is_silent_for_too_long_is_not_taken_for_one_that_hung_up() -> None:
     ours, theirs = socket.socketpair()
     ours.settimeout(0.01)
 
-    with theirs, contextlib.closing(Channel(ours)) as channel:
-        frame = channel.receive_from_worker()
+    with theirs, contextlib.closing(Channel(ours)) as channel, pytest.raises(TimeoutError):
+        channel.receive_from_worker()
 
-    assert frame is None
+
+def test_what_breaks_the_schema_is_not_repeated() -> None:
+    raw = framed(json.dumps({"kind": "the secret word", "id": "the secret word"}).encode())
+
+    with pytest.raises(FrameError) as caught:
+        received(raw)
+
+    assert "secret" not in str(caught.value)
 
 
 def test_frames_keep_their_order() -> None:

@@ -5,22 +5,36 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agent.engines.options import EngineFacts
 from agent.settings import EngineSettings
-from agent.worker.frames import LENGTH, MAX_FRAME_BYTES, Channel, Finished, Generate, Load, Loaded
+from agent.worker.death import BREACH
+from agent.worker.frames import (
+    LENGTH,
+    MAX_FRAME_BYTES,
+    Alive,
+    Channel,
+    Finished,
+    FromWorker,
+    Generate,
+    Load,
+    Loaded,
+    Loading,
+    Progress,
+)
 from agent.worker.supervisor import Supervisor
 from worker.watching import Witness, candidate
 
 FACTS = EngineFacts("none", "fake", slots=1, context_length=64, threads=1, vocabulary=2)
 GARBAGE = [
-    pytest.param(LENGTH.pack(5) + b"\xff\xfe\x00{]", id="no JSON"),
-    pytest.param(LENGTH.pack(2) + b"{}", id="no kind"),
-    pytest.param(LENGTH.pack(MAX_FRAME_BYTES + 1), id="too large"),
-    pytest.param(LENGTH.pack(100) + b"{", id="breaks off"),
+    pytest.param(LENGTH.pack(5) + b"\xff\xfe\x00{]", BREACH, id="no JSON"),
+    pytest.param(LENGTH.pack(2) + b"{}", BREACH, id="no kind"),
+    pytest.param(LENGTH.pack(MAX_FRAME_BYTES + 1), BREACH, id="too large"),
+    pytest.param(LENGTH.pack(100) + b"{", "hung up", id="breaks off"),
 ]
 
 
@@ -72,8 +86,10 @@ def supervisor(unit: FakeUnit, witness: Witness) -> Iterator[Supervisor]:
 
 
 @pytest.mark.usefixtures("supervisor")
-@pytest.mark.parametrize("garbage", GARBAGE)
-def test_a_worker_that_sends_garbage_is_hung_up_on(unit: FakeUnit, witness: Witness, garbage: bytes) -> None:
+@pytest.mark.parametrize(("garbage", "cause"), GARBAGE)
+def test_a_worker_that_sends_garbage_is_hung_up_on(
+    unit: FakeUnit, witness: Witness, garbage: bytes, cause: str
+) -> None:
     with unit.agent() as (stream, channel):
         prove(channel)
         witness.wait_for_up()
@@ -82,12 +98,12 @@ def test_a_worker_that_sends_garbage_is_hung_up_on(unit: FakeUnit, witness: Witn
         stream.shutdown(socket.SHUT_WR)
 
         assert channel.receive_from_agent() is None
-        assert "hung up" in witness.wait_for_death().reason
+        assert witness.wait_for_death().cause == cause
 
 
-@pytest.mark.parametrize("garbage", GARBAGE)
+@pytest.mark.parametrize(("garbage", "cause"), GARBAGE)
 def test_a_worker_that_sends_garbage_instead_of_loading_never_becomes_the_engine(
-    unit: FakeUnit, supervisor: Supervisor, garbage: bytes
+    unit: FakeUnit, supervisor: Supervisor, garbage: bytes, cause: str
 ) -> None:
     with unit.agent() as (stream, channel):
         stream.sendall(garbage)
@@ -95,7 +111,52 @@ def test_a_worker_that_sends_garbage_instead_of_loading_never_becomes_the_engine
 
         assert channel.receive_from_agent() is None
 
-    assert supervisor.state.badge is None
+    with unit.agent():
+        assert supervisor.state.badge is None
+        assert supervisor.state.restarts == {f"{cause} while it loaded": 1}
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [Loading(0.5), Loading(0.5)],
+        [Loading(0.5), Loading(0.4)],
+        [Alive()],
+        [Loaded(replace(FACTS, slots=3))],
+        [Finished("proof", "hi", "stop", 1, 1, 1.0, 1.0)],
+    ],
+    ids=["stands still", "backwards", "alive but not loaded", "more slots than it was given", "too early"],
+)
+def test_a_worker_that_loads_in_a_way_no_engine_does_is_not_believed(
+    unit: FakeUnit, supervisor: Supervisor, frames: list[FromWorker]
+) -> None:
+    with unit.agent() as (_stream, channel):
+        for frame in frames:
+            channel.send(frame)
+
+        assert channel.receive_from_agent() is None
+
+    with unit.agent():
+        assert supervisor.state.restarts == {f"{BREACH} while it loaded": 1}
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [Finished("other", "hi", "stop", 1, 1, 1.0, 1.0), Progress("other", "hi", 1), Loading(0.5)],
+    ids=["an ending", "text", "loading"],
+)
+def test_a_worker_that_speaks_of_something_else_than_its_proof_is_not_believed(
+    unit: FakeUnit, supervisor: Supervisor, frame: FromWorker
+) -> None:
+    with unit.agent() as (_stream, channel):
+        channel.send(Loaded(FACTS))
+        channel.receive_from_agent()
+        channel.send(frame)
+
+        assert channel.receive_from_agent() is None
+
+    with unit.agent():
+        assert supervisor.state.restarts == {f"{BREACH} while it answered a short prompt": 1}
 
 
 def test_a_worker_that_claims_another_device_is_not_believed(unit: FakeUnit, supervisor: Supervisor) -> None:

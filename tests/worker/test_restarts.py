@@ -8,10 +8,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from agent.engines.options import EngineFacts
 from agent.settings import EngineSettings
-from agent.wire.replies import EngineBadge
-from agent.worker.start import Candidate
+from agent.worker.death import Death
+from agent.worker.start import Candidate, Proven
 from agent.worker.supervisor import Supervisor
 from worker.watching import Witness, asking, candidate, has_ended
 
@@ -40,7 +39,6 @@ def test_a_death_is_heard_at_once_with_its_cause(
 
     assert time.monotonic() - killed_s < SEEN_S
     assert cause.name in death.reason
-    assert death.is_out_of_memory == (cause is signal.SIGKILL)
 
 
 @pytest.mark.parametrize("cause", SIGNALS, ids=lambda one: one.name)
@@ -58,7 +56,7 @@ def test_after_a_death_the_engine_comes_back_and_answers_the_same(
     after = witness.wait_for_end("after")
 
     assert (after.tokens, after.finish) == (before.tokens, before.finish)
-    assert [cause.name in reason for reason in supervisor.state.restarts] == [True]
+    assert sum(supervisor.state.restarts.values()) == 1
 
 
 def test_a_worker_that_dies_at_work_takes_its_prompt_along_and_no_more(
@@ -69,13 +67,14 @@ def test_a_worker_that_dies_at_work_takes_its_prompt_along_and_no_more(
     os.kill(pid_of(supervisor), signal.SIGSTOP)
     supervisor.send(asking("lost", "hello"))
 
-    supervisor.kill("it does not move")
+    supervisor.kill(Death("hang between tokens"))
     death = witness.wait_for_death()
     witness.wait_for_up()
     supervisor.send(asking("next", "hello"))
 
-    assert not death.is_out_of_memory
+    assert death == Death("hang between tokens")
     assert witness.wait_for_end("next").tokens == 5
+    assert supervisor.state.restarts == {"hang between tokens": 1}
 
 
 def test_a_supervisor_that_stops_leaves_no_worker_behind(witness: Witness) -> None:
@@ -107,9 +106,9 @@ class Impatient(Witness):
 
     supervisor: Supervisor
 
-    def engine_up(self, facts: EngineFacts, badge: EngineBadge) -> None:
-        super().engine_up(facts, badge)
-        self.supervisor.kill("at once")
+    def engine_up(self, proven: Proven) -> None:
+        super().engine_up(proven)
+        self.supervisor.kill(Death("killed at once"))
 
 
 def test_a_worker_that_is_killed_before_it_serves_is_a_death_like_any_other() -> None:
@@ -122,4 +121,32 @@ def test_a_worker_that_is_killed_before_it_serves_is_a_death_like_any_other() ->
     supervisor.stop()
     thread.join(10)
 
-    assert death.reason.startswith("SIGKILL")
+    assert death == Death("killed at once")
+
+
+def test_a_worker_that_is_gone_when_it_is_spoken_to_is_told_by_its_own_death(
+    supervise: Supervise, witness: Witness
+) -> None:
+    supervisor = supervise([candidate("echo")])
+    witness.wait_for_up()
+    pid = pid_of(supervisor)
+
+    os.kill(pid, signal.SIGSEGV)
+    assert has_ended(pid)
+    supervisor.send(asking("late", "hello"))
+
+    assert witness.wait_for_death() == Death("SIGSEGV")
+
+
+def test_a_worker_that_reads_nothing_is_a_hang(
+    supervise: Supervise, witness: Witness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.worker.process.SEND_TIMEOUT_S", 1)
+    supervisor = supervise([candidate("echo")])
+    witness.wait_for_up()
+    os.kill(pid_of(supervisor), signal.SIGSTOP)
+
+    for number in range(9):
+        supervisor.send(asking(f"{number}", "x" * 100_000))
+
+    assert witness.wait_for_death() == Death("hang while it was spoken to")

@@ -4,17 +4,16 @@ import os
 import queue
 import select
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from agent.engines.options import EngineFacts, EngineOptions
+from agent.engines.options import EngineOptions
 from agent.models.store import Store
 from agent.wire.prompt import Message, Sampling
 from agent.wire.replies import EngineBadge
+from agent.worker.death import Death
 from agent.worker.frames import Finished, FromWorker, Generate
-from agent.worker.process import Death
-from agent.worker.start import Candidate
+from agent.worker.start import Candidate, Proven
 
 PATIENCE_S = 30.0
 
@@ -46,15 +45,9 @@ def asking(name: str, text: str, max_tokens: int | None = 100) -> Generate:
     return Generate(name, (Message("user", text),), "", max_tokens, Sampling(), ())
 
 
-@dataclass(frozen=True, slots=True)
-class Up:
-    facts: EngineFacts
-    badge: EngineBadge
-
-
 Wanted = TypeVar("Wanted")
 
-Heard = Up | FromWorker | Death
+Heard = Proven | FromWorker | Death
 
 
 class Witness:
@@ -63,8 +56,8 @@ class Witness:
     def __init__(self) -> None:
         self._heard: queue.Queue[Heard] = queue.Queue()
 
-    def engine_up(self, facts: EngineFacts, badge: EngineBadge) -> None:
-        self._heard.put(Up(facts, badge))
+    def engine_up(self, proven: Proven) -> None:
+        self._heard.put(proven)
 
     def engine_frame(self, frame: FromWorker) -> None:
         self._heard.put(frame)
@@ -75,8 +68,8 @@ class Witness:
     def next(self, timeout_s: float = PATIENCE_S) -> Heard:
         return self._heard.get(timeout=timeout_s)
 
-    def wait_for_up(self) -> Up:
-        return self._wait(lambda heard: heard if isinstance(heard, Up) else None)
+    def wait_for_up(self) -> Proven:
+        return self._wait(lambda heard: heard if isinstance(heard, Proven) else None)
 
     def wait_for_death(self) -> Death:
         return self._wait(lambda heard: heard if isinstance(heard, Death) else None)
