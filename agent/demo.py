@@ -72,6 +72,8 @@ def _show(settings: BrokerSettings) -> None:
     typer.secho("\nWhat the device says of itself (its health topic):", bold=True)
     for part, keys in REPORT.items():
         typer.echo(f"  {part:9}" + ", ".join(f"{key} {_plain(health[part][key])}" for key in keys))
+    for fall in health["engine"]["falls"]:
+        typer.secho(f"  fell     {fall}", fg="yellow")
 
 
 def _figures(answer: dict[str, Any]) -> str:
