@@ -19,7 +19,7 @@ def main() -> int:
     """Run what is named, or everything; return 1 if the promise was broken or a scenario broke off."""
     given = _arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # and end the processes that were started
-    chosen = [one for one in SCENARIOS if one.name in given.names or (not given.names and _has_form(one, given))]
+    chosen = [one for one in SCENARIOS if _is_wanted(one, given)]
     rows: list[Row] = []
     has_broken_off = False
     for scenario in chosen:
@@ -47,8 +47,9 @@ def _arguments() -> argparse.Namespace:
     return given
 
 
-def _has_form(scenario: Scenario, given: argparse.Namespace) -> bool:
-    return bool(scenario.short) or not given.short
+def _is_wanted(scenario: Scenario, given: argparse.Namespace) -> bool:
+    has_form = bool(scenario.short) or not given.short
+    return has_form and (not given.names or scenario.name in given.names)
 
 
 def _run(scenario: Scenario, times: int) -> Finding:

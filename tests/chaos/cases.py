@@ -129,7 +129,7 @@ BYTES = (
     _misplaying("an empty topic", publish(b"", b"x", 5)),
     _misplaying("a topic without the end", packet(0x32, b"\x00\x40abc")),
     _misplaying("a topic nobody subscribed to", publish("promptd/v1/other", b"x", 5)),
-    _misplaying("a topic alias, though none is allowed", publish(b"", b"x", 5, number(packets.TOPIC_ALIAS, 1))),
+    _misplaying("a topic alias nobody allowed", publish(b"", b"x", 5, number(packets.TOPIC_ALIAS, 1))),
     _misplaying("an invalid QoS", packet(0x36, text(REQUEST), b"\0\x05\0", b"x")),
     _misplaying("packet id 0", publish(REQUEST, b"hello", 0)),
     _misplaying("PUBREL of nothing", acknowledgement(packets.PUBREL, 4711), expected="answer"),

@@ -51,7 +51,7 @@ class Trap:
     def wrap(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         """Return the method with the trap before and after it."""
 
-        def wrapped(*given: Any, **named: Any) -> Any:  # noqa: ANN401 -- whatever the method takes and returns
+        def wrapped(*given: Any, **named: Any) -> Any:  # noqa: ANN401 -- as the method's
             counts = _counts(name, given)
             if counts:
                 self._pass(f"before {name}")
@@ -82,7 +82,7 @@ def arm(trap: Trap) -> None:
     if name == "COMMIT":
         execute = trap.wrap(name, sqlite3.Connection.execute)
         kind = type("Trapped", (sqlite3.Connection,), {"execute": execute})
-        sqlite3.connect = partial(sqlite3.connect, factory=kind)  # type: ignore[assignment]  # as the ledger calls it
+        sqlite3.connect = partial(sqlite3.connect, factory=kind)  # type: ignore[assignment]  # as it is called
     else:
         owner, method = name.split(".")
         setattr(OWNERS[owner], method, trap.wrap(name, getattr(OWNERS[owner], method)))

@@ -15,7 +15,8 @@ from rig.box import DEVICE
 from rig.process import Child
 
 ROOT = Path(__file__).parents[2]
-TESTS = ROOT / "tests"
+SEARCH_PATH = f"{ROOT}:{ROOT / 'tests'}"
+"""For PYTHONPATH: every child runs the code beside this harness, whatever else is installed."""
 
 Tables = Mapping[str, Mapping[str, Any]]
 
@@ -40,8 +41,7 @@ class Device:
         self._config = folder / "promptd.toml"
         folder.mkdir(parents=True, exist_ok=True)
         self._config.write_text(_toml(self.state_dir, url, tables or {}))
-        # Children of the agent find the same code, whatever else is installed.
-        self._environment = {"PYTHONPATH": f"{ROOT}:{TESTS}", **(environment or {})}
+        self._environment = {"PYTHONPATH": SEARCH_PATH, **(environment or {})}
         self.surprises: list[str] = []
         """Ends of the process that nobody caused."""
         self.launch()
@@ -55,7 +55,7 @@ class Device:
         self.child.end()
 
     def launch(self, program: Sequence[str] = ("agent.cli",)) -> None:
-        """Start the process; `program` is a module and its arguments, which ends as the agent's command line."""
+        """Start the process; `program` is a module, with its arguments, that runs the agent's commands."""
         command = [sys.executable, "-m", *program, "run", "--config", str(self._config)]
         self.launched_s = time.monotonic()
         self.child = Child(command, self._environment)
@@ -116,7 +116,8 @@ class Device:
 
 
 def _toml(state_dir: Path, url: str, tables: Tables) -> str:
-    whole = {name: {**DEFAULTS.get(name, {}), **tables.get(name, {})} for name in {*DEFAULTS, *tables, "broker"}}
+    names = {*DEFAULTS, *tables, "broker"}
+    whole = {name: {**DEFAULTS.get(name, {}), **tables.get(name, {})} for name in names}
     whole["broker"]["url"] = url
     rows = [f'device_id = "{DEVICE}"', f'state_dir = "{state_dir}"']
     for name, table in whole.items():

@@ -1,4 +1,4 @@
-"""A broker that speaks enough MQTT 5 to a real agent, and then breaks the rules of a case, or insists on its own.
+"""A broker that speaks enough MQTT 5 to a real agent, and then breaks rules, or insists on its limits.
 
 The scenario turns the crank: nothing is read or said but inside `serve`.
 """

@@ -13,7 +13,7 @@ from chaos.device import Device
 from chaos.stand import WINDOW, Stand, stand
 from chaos.tally import Finding
 
-DISK = "32m"
+DISK = "96m"
 BLOCKED_S, SPACE_S = 2.0, 5.0
 HOLD_S = 3.0
 READY_S, IDLE_STOP_S, BUSY_STOP_S = 2.0, 1.0, 10.0
@@ -70,9 +70,12 @@ def _disk_faults(filler: Path, device: Device, *, is_small: bool) -> list[DiskFa
 
 
 def _fill(filler: Path) -> None:
-    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
+    """Take all the room there is, to the last page."""
+    with filler.open("wb", buffering=0) as file:
+        for size_bytes in (1 << 20, 4096):
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(size_bytes))
 
 
 @contextlib.contextmanager
@@ -100,7 +103,7 @@ def starts_and_stops(folder: Path, times: int) -> Finding:
                 s.requester.settle()
             code, took_s = s.device.terminate()
             if code or took_s > limit_s:
-                s.complaints.append(f"it stopped with {code} after {took_s:.1f} s, {limit_s:g} s are allowed")
+                s.complaints.append(f"it stopped with {code} after {took_s:.1f} s, not within {limit_s:g} s")
             s.device.launch()
             ready_s = s.requester.wait_for_state("ready", s.device.launched_s)
             s.recoveries_s.append(ready_s)
@@ -122,7 +125,7 @@ def clock_jumps(folder: Path, times: int) -> Finding:
                 years.add(json.loads(question.answers[0]).get("created", 0) // YEAR_S)
             s.recover()
         if len(years) < min(times, len(JUMPS)):
-            s.complaints.append(f"the clock stood in only {len(years)} years: is Debian's faketime installed?")
+            s.complaints.append(f"the clock stood in only {len(years)} years: is faketime installed?")
         return s.finish(times)
 
 

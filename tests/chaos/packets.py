@@ -1,4 +1,4 @@
-"""MQTT 5 packets as bytes, right and wrong ones: what the fake broker says and reads (section numbers of MQTT 5)."""
+"""MQTT 5 packets as bytes, right and wrong ones: what the fake broker says and reads."""
 
 import struct
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ SIZES = {0x01: 1, 0x17: 1, 0x19: 1, 0x24: 1, 0x25: 1, 0x28: 1, 0x29: 1, 0x2A: 1}
     **dict.fromkeys((0x13, 0x21, 0x22, 0x23), 2),
     **dict.fromkeys((0x02, 0x11, 0x18, 0x27), 4),
 }
-"""Bytes of the values that are plain numbers; the others are text or bytes (section 2.2.2.2)."""
+"""Bytes of the values that are plain numbers; the others are text or bytes (MQTT 5, section 2.2.2.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def packet(first: int, *parts: bytes) -> bytes:
 
 
 def length(number: int) -> bytes:
-    """Return a variable byte integer (section 1.5.5)."""
+    """Return a variable byte integer (MQTT 5, section 1.5.5)."""
     digits = [number & 0x7F]
     while number := number >> 7:
         digits.append(number & 0x7F)
@@ -90,13 +90,12 @@ def acknowledgement(first: int, packet_id: int, code: int = 0) -> bytes:
     return packet(first, head, bytes([code]), properties())
 
 
-def publish(  # noqa: PLR0913 -- the fields of the packet
-    topic: str | bytes, payload: bytes, packet_id: int, *given: bytes, qos: int = 1, is_duplicate: bool = False
+def publish(
+    topic: str | bytes, payload: bytes, packet_id: int, *given: bytes, qos: int = 1
 ) -> bytes:
     """Return a PUBLISH; a packet id is written for every QoS but 0."""
     name = struct.pack(">H", packet_id) if qos else b""
-    flags = qos << 1 | is_duplicate << 3
-    return packet(PUBLISH | flags, text(topic), name, properties(*given), payload)
+    return packet(PUBLISH | qos << 1, text(topic), name, properties(*given), payload)
 
 
 def split(buffer: bytearray) -> Iterator[Packet]:

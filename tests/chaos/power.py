@@ -1,7 +1,7 @@
 """Power cuts (G3): the disk of a real process is rebuilt as a cut may leave it, at any of its writes.
 
-What was synced is there. Of what was written since, each write may be there, be missing, or be torn at sectors of
-512 bytes. Creating and removing a file are taken as durable at once.
+What was synced is there. Of what was written since, each write may be there, be missing, or be torn at
+sectors of 512 bytes. Creating and removing a file are taken as durable at once.
 """
 
 import random
@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.flow.ledger import Ledger
 from agent.wire.errors import AgentError
 
+from chaos.power_child import open_ledger
 from chaos.tally import Finding, Tally
 from chaos.traces import Act, trace
 
 SECTOR_BYTES = 512
-PROMPTS = 150
+PROMPTS = 80
 SEED = 3
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 -- a disk that needs no waiting; nobody else writes there
 ACKNOWLEDGED = {
@@ -80,7 +80,7 @@ def _maybe_do(content: bytearray, act: Act, rng: random.Random) -> None:
 
 
 def power_cuts(folder: Path, times: int) -> Finding:
-    """Cut the power `times` times; then show with a ledger that does not wait for the disk that cuts do harm."""
+    """Cut the power `times` times; then show that cuts harm a ledger that does not wait for the disk."""
     tally, complaints = cut(folder, times, "full")
     control, _ = cut(folder, max(20, times // 10), "lax")
     share = control.different / max(1, control.expected)
@@ -95,7 +95,8 @@ def cut(folder: Path, times: int, kind: str) -> tuple[Tally, tuple[str, ...]]:
     with tempfile.TemporaryDirectory(dir=where, prefix="promptd-chaos-") as place:
         home = Path(place) / "ledger"
         home.mkdir()
-        acts = trace("chaos.power_child", str(home / "ledger.db"), str(PROMPTS), kind, folder=home)
+        file = home / "ledger.db"
+        acts = trace("chaos.power_child", str(file), str(PROMPTS), kind, file=file)
         return _replay(acts, home, times, is_control=kind == "lax")
 
 
@@ -127,14 +128,17 @@ def _replay(
 
 
 def _inspect(files: dict[str, bytearray], home: Path, said: dict[str, set[str]]) -> tuple[int, list[str]]:
-    """Start on what the cut has left; return how many acknowledged rows are missing, and what else is wrong."""
+    """Start on what the cut has left; return how many acknowledged rows are missing, and what else is wrong.
+
+    A start may be clever and begin anew with an empty ledger: the rows tell.
+    """
     for old in home.iterdir():
         old.unlink()
     for path, content in files.items():
         Path(path).write_bytes(content)
     file = home / "ledger.db"
     try:
-        Ledger(file, capacity=PROMPTS).close()
+        open_ledger(file).close()
         db = sqlite3.connect(file)
         try:
             (verdict,) = db.execute("PRAGMA integrity_check").fetchone()

@@ -1,4 +1,4 @@
-"""Fills a ledger under strace, and says so on standard output after each step: that write is the acknowledgement.
+"""Fills a ledger under strace, and says so on standard output: that write is the acknowledgement.
 
 The agent acknowledges a prompt, or publishes an answer, after exactly these steps of the ledger.
 """
@@ -31,7 +31,8 @@ class Connection(sqlite3.Connection):
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:  # noqa: ANN401 -- as sqlite3's
         """Run a statement; the negative control waits for the disk at checkpoints only."""
-        return super().execute(SYNCHRONOUS.sub("synchronous=NORMAL", sql) if self.is_lax else sql, parameters)
+        statement = SYNCHRONOUS.sub("synchronous=NORMAL", sql) if self.is_lax else sql
+        return super().execute(statement, parameters)
 
 
 def main() -> None:
@@ -39,9 +40,14 @@ def main() -> None:
     path, count, kind = sys.argv[1:]
     Connection.is_lax = kind == "lax"
     sqlite3.connect = partial(sqlite3.connect, factory=Connection)  # type: ignore[assignment]  # for the ledger only
-    ledger = Ledger(Path(path), capacity=int(count))
+    ledger = open_ledger(Path(path))
     for number in range(int(count)):
         _live(ledger, f"prompt-{number}")
+
+
+def open_ledger(path: Path) -> Ledger:
+    """Open a ledger that has room for everything."""
+    return Ledger(path, capacity=100_000)
 
 
 def _live(ledger: Ledger, name: str) -> None:

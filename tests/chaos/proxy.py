@@ -1,4 +1,4 @@
-"""A TCP proxy that makes a link bad: cuts, silence, refusal, delay, a narrow pipe, single bytes, lost packets.
+"""A TCP proxy that makes a link bad: cuts, silence, refusal, delay, a narrow pipe, bytes alone, losses.
 
 TCP repeats what the network loses, so silence here means that bytes wait until the link heals, as they would
 behind a firewall that drops packets; it never means a hole in the stream.
@@ -97,6 +97,11 @@ class Proxy:
         self.cut()
         self.refuse()
 
+    @property
+    def url(self) -> str:
+        """Where the agent finds its broker."""
+        return f"mqtt://127.0.0.1:{self.port}"
+
     def cut(self) -> None:
         """Reset every link, towards both ends."""
         self._cuts += 1
@@ -108,6 +113,7 @@ class Proxy:
         """Let nobody in any more: the port is closed."""
         listener, self._listener = self._listener, None
         if listener:
+            listener.shutdown(socket.SHUT_RDWR)  # closing alone waits for the thread that still looks at it
             listener.close()
 
     def heal(self) -> None:

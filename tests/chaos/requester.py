@@ -40,7 +40,7 @@ class Question:
 
 
 class Requester:
-    """Connected, with its own response topic and a session that the broker keeps; use as a context manager."""
+    """Has its own response topic, and a session that the broker keeps; use as a context manager."""
 
     def __init__(self, port: int, *, repeat_s: float = REPEAT_S, is_echo: bool = True) -> None:
         self._repeat_s = repeat_s

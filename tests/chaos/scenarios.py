@@ -61,7 +61,7 @@ SCENARIOS = (
     Scenario(
         "power-cuts",
         "power cuts, replayed from recorded writes",
-        "no acknowledged row missing, the file is sound; without waiting for the disk more than half of them lose rows",
+        "every acknowledged row is there, the file is sound; without syncs more than half lose rows",
         power.power_cuts,
         150,
         5000,
@@ -147,7 +147,7 @@ SCENARIOS = (
     ),
     Scenario(
         "two-agents",
-        "two agents with one id, for so many seconds",
+        "two agents with one id",
         "the second in one folder is refused within 1 s; after 3 minutes at most 2 lost links a minute",
         links.two_agents,
         6,

@@ -1,4 +1,4 @@
-"""What every scenario stands on: a broker, perhaps a bad link, a device, and a requester that asks without pause."""
+"""What every scenario stands on: a broker, a link, a device, and a requester that asks without pause."""
 
 import contextlib
 import math
@@ -80,7 +80,7 @@ def stand(
         mosquitto_in(folder) as broker,
         Proxy(broker.port) as proxy,
         Requester(broker.port, repeat_s=repeat_s, is_echo=is_echo) as requester,
-        Device(folder, f"mqtt://127.0.0.1:{proxy.port}" if has_proxy else broker.url, tables, environment) as device,
+        Device(folder, proxy.url if has_proxy else broker.url, tables, environment) as device,
     ):
         if math.isinf(requester.probe()):
             raise BrokenStandError(f"the agent does not answer: {device.last_words}")

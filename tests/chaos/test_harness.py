@@ -1,4 +1,4 @@
-"""The harness where it could lie: a loss that is not counted, a link that is not cut, a cut that harms nothing."""
+"""The harness where it could lie: a loss not counted, a link not cut, a power cut that harms nothing."""
 
 import json
 import socket

@@ -1,5 +1,6 @@
-"""The writes of a real process, as strace saw them: what was said, what was written, what was synced, in order."""
+"""The writes of a real process, as strace saw them: what was said, written and synced, in order."""
 
+import os
 import re
 import subprocess
 import sys
@@ -7,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from chaos.device import SEARCH_PATH
 
 CALLS = "pwrite64,pwritev,write,fdatasync,fsync,ftruncate,unlink,unlinkat"
 TIMEOUT_S = 300
@@ -26,7 +29,7 @@ class Act:
     data: bytes = b""
 
 
-# strace prints a call as `PID name(FD<path>, "data", count, offset) = result`, text in \xhh (-xx), paths by -y.
+# strace prints `PID name(FD<path>, "data", count, offset) = result`, text as \xhh (-xx), paths by -y.
 _LINE = re.compile(r"^\d+ +(\w+)\((.*)\) += (\d+)")
 _DESCRIPTOR = re.compile(r"^(\d+)<([^>]*)>(?:, )?")
 _TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"(\.\.\.)?')
@@ -36,26 +39,29 @@ class TraceError(Exception):
     """The trace cannot be trusted."""
 
 
-def trace(module: str, *arguments: str, folder: Path) -> list[Act]:
-    """Run a Python module under strace and return what it did to the files below `folder`."""
-    log = folder.parent / f"{folder.name}.strace"
+def trace(module: str, *arguments: str, file: Path) -> list[Act]:
+    """Run a Python module under strace; return what it did to `file` and to what SQLite keeps beside it."""
+    log = file.parent.with_suffix(".strace")
     watch = ["strace", "-f", "-xx", "-y", "-s", "1000000", "-e", f"trace={CALLS}", "-o", str(log)]
     program = [sys.executable, "-m", module, *arguments]
-    subprocess.run([*watch, *program], check=True, stdout=subprocess.PIPE, timeout=TIMEOUT_S)
+    surroundings = os.environ | {"PYTHONPATH": SEARCH_PATH}
+    subprocess.run(
+        [*watch, *program], check=True, stdout=subprocess.PIPE, timeout=TIMEOUT_S, env=surroundings
+    )
     with log.open(encoding="ascii") as lines:
-        acts = [act for line in lines if (act := _act(line, str(folder)))]
+        acts = [act for line in lines if (act := _act(line, str(file)))]
     log.unlink()
     return acts
 
 
-def _act(line: str, folder: str) -> Act | None:
-    """Read a line; None if it has nothing to do with the folder."""
+def _act(line: str, file: str) -> Act | None:
+    """Read a line; None if it has nothing to do with the file."""
     found = _LINE.match(line)
     if found is None:
         return None
     call, arguments, result = found[1], found[2], int(found[3])
     if call in ("unlink", "unlinkat"):
-        path = next((path for path in _texts(arguments) if path.startswith(folder.encode())), None)
+        path = next((path for path in _texts(arguments) if path.startswith(file.encode())), None)
         return Act("remove", path.decode()) if path else None
     descriptor = _DESCRIPTOR.match(arguments)
     if descriptor is None:
@@ -64,7 +70,7 @@ def _act(line: str, folder: str) -> Act | None:
     if int(descriptor[1]) == STANDARD_OUTPUT and call == "write":
         return Act("say", data=next(_texts(rest)))
     path = _unescape(descriptor[2]).decode()
-    return _file_act(call, path, rest, result) if path.startswith(folder) else None
+    return _file_act(call, path, rest, result) if path.startswith(file) else None
 
 
 def _file_act(call: str, path: str, rest: str, result: int) -> Act:
