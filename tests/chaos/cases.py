@@ -105,9 +105,7 @@ PUBACKS = (
     Case("publications are refused: quota exceeded", Manners(puback=0x97)),
     Case("publications are never acknowledged", Manners(puback=None)),
     Case("publications have no subscriber", Manners(puback=0x10), expected="answer"),
-    _misplaying(
-        "an acknowledgement of nothing", acknowledgement(packets.PUBACK, 4711), expected="answer"
-    ),
+    _misplaying("an acknowledgement of nothing", acknowledgement(packets.PUBACK, 4711), expected="answer"),
 )
 FAREWELLS = (
     Case("taken over by another client", plays=(packet(packets.DISCONNECT, b"\x8e\0"),), hangs_up=True),
@@ -143,9 +141,7 @@ BYTES = (
 STREAMS = (
     Case("every byte in a segment of its own", Manners(slice_bytes=1), expected="answer"),
     Case("100 prompts in one segment", prompts=100, deliver=at_once, expected="answer"),
-    Case(
-        "two prompts under one packet id", prompts=2, deliver=with_one_packet_id, expected="answer"
-    ),
+    Case("two prompts under one packet id", prompts=2, deliver=with_one_packet_id, expected="answer"),
     Case("a prompt at QoS 0", Manners(suback=0), deliver=with_qos(0), expected="answer"),
     Case("a prompt at QoS 2", deliver=with_qos(2)),
 )

@@ -133,4 +133,3 @@ def _start_second(s: Stand, folder: Path) -> None:
             s.complaints.append(f"a second agent in the same folder ended with {second.exit_code}")
         if took_s > REFUSAL_S:
             s.complaints.append(f"a second agent in the same folder took {took_s:.1f} s to be refused")
-

@@ -90,9 +90,7 @@ def acknowledgement(first: int, packet_id: int, code: int = 0) -> bytes:
     return packet(first, head, bytes([code]), properties())
 
 
-def publish(
-    topic: str | bytes, payload: bytes, packet_id: int, *given: bytes, qos: int = 1
-) -> bytes:
+def publish(topic: str | bytes, payload: bytes, packet_id: int, *given: bytes, qos: int = 1) -> bytes:
     """Return a PUBLISH; a packet id is written for every QoS but 0."""
     name = struct.pack(">H", packet_id) if qos else b""
     return packet(PUBLISH | qos << 1, text(topic), name, properties(*given), payload)

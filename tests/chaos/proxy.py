@@ -132,8 +132,8 @@ class Proxy:
                     continue
                 agent, _ = listener.accept()
                 link = threading.Thread(target=self._serve, args=(agent, self._cuts), daemon=True)
-                self._links.append(link)
                 link.start()
+                self._links.append(link)
 
     def _serve(self, agent: socket.socket, cuts: int) -> None:
         """Pass bytes on until one end hangs up or the link is cut; the body of a link's thread."""

@@ -44,9 +44,7 @@ class Stand:
         self.device.launch()
         self.requester.probe()
 
-    def finish(
-        self, tried: int, *, allowed: frozenset[str] = CALM, goal_s: float = PATIENCE_S
-    ) -> Finding:
+    def finish(self, tried: int, *, allowed: frozenset[str] = CALM, goal_s: float = PATIENCE_S) -> Finding:
         """Wait for what is open, count, and say where the goal is not met."""
         tally = self.requester.settle()
         self.device.look()
