@@ -7,7 +7,7 @@ from typing import Literal
 from rig.box import TOPICS
 
 from chaos import packets
-from chaos.fake_broker import Limits, Manners, Prompt
+from chaos.fake_broker import GOOD_MANNERS, Limits, Manners, Prompt
 from chaos.packets import acknowledgement, connack, number, packet, publish, text
 
 Expected = Literal["answer", "farewell", "survival"]
@@ -44,7 +44,7 @@ class Case:
     """One misdeed. Whatever it is, the agent lives on, and answers on the next connection that behaves."""
 
     name: str
-    manners: Manners = Manners()
+    manners: Manners = GOOD_MANNERS
     plays: tuple[bytes, ...] = ()
     """Sent once the agent has subscribed, before the prompts."""
     prompts: int = 1

@@ -76,6 +76,9 @@ class Manners:
     """0: every packet in one segment."""
 
 
+GOOD_MANNERS = Manners()
+
+
 class Link:
     """One connection of the agent, seen from the broker."""
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import resource
 import subprocess
 import time
@@ -20,8 +21,6 @@ READY_S, IDLE_STOP_S, BUSY_STOP_S = 2.0, 1.0, 10.0
 YEAR_S = 365 * 24 * 3600
 JUMPS = ("+3650d", "-3650d", "@1970-01-01 00:00:10", "+0d", "@2106-02-07 06:28:10")
 """In the words of libfaketime."""
-CLOCK_SETTLES_S = 1.2
-"""libfaketime looks into its file once a second."""
 FAKETIME = "libfaketimeMT.so.1"
 
 
@@ -47,8 +46,10 @@ def _fail_writes(s: Stand, fault: DiskFault) -> None:
     began_s = time.monotonic()
     fault.begin()
     told_s = s.requester.wait_for_state("blocked", began_s, HOLD_S)
-    if told_s > BLOCKED_S:
-        s.complaints.append(f"{fault.name}: the status did not say 'blocked' within {BLOCKED_S:g} s")
+    if math.isinf(told_s):
+        s.complaints.append(f"{fault.name}: the status never said 'blocked'")
+    elif told_s > BLOCKED_S:
+        s.delays.append(f"{fault.name}: the status said 'blocked' after {told_s:.1f} s")
     time.sleep(max(0.0, began_s + HOLD_S - time.monotonic()))
     is_dead = s.device.exit_code is not None
     fault.end()
@@ -102,8 +103,10 @@ def starts_and_stops(folder: Path, times: int) -> Finding:
             else:
                 s.requester.settle()
             code, took_s = s.device.terminate()
-            if code or took_s > limit_s:
-                s.complaints.append(f"it stopped with {code} after {took_s:.1f} s, not within {limit_s:g} s")
+            if code:
+                s.complaints.append(f"it stopped with {code}: {s.device.last_words}")
+            if took_s > limit_s:
+                s.delays.append(f"it stopped after {took_s:.1f} s, not within {limit_s:g} s")
             s.device.launch()
             ready_s = s.requester.wait_for_state("ready", s.device.launched_s)
             s.recoveries_s.append(ready_s)
@@ -119,11 +122,12 @@ def clock_jumps(folder: Path, times: int) -> Finding:
     with stand(folder, environment=_faked_by(clock)) as s:
         for number in range(times):
             clock.write_text(JUMPS[number % len(JUMPS)] + "\n")
-            time.sleep(CLOCK_SETTLES_S)
             question = s.requester.ask(f"what time is it? {number}")
             if s.requester.wait_for(question):
                 years.add(json.loads(question.answers[0]).get("created", 0) // YEAR_S)
             s.recover()
+        # Under another time than the real one, libfaketime 0.9.10 lets time.sleep fail, which a stop needs.
+        clock.write_text("+0d\n")
         if len(years) < min(times, len(JUMPS)):
             s.complaints.append(f"the clock stood in only {len(years)} years: is faketime installed?")
         return s.finish(times)
@@ -134,6 +138,6 @@ def _faked_by(clock: Path) -> dict[str, str]:
     return {
         "LD_PRELOAD": str(library),
         "FAKETIME_TIMESTAMP_FILE": str(clock),
-        "FAKETIME_CACHE_DURATION": "1",
+        "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }

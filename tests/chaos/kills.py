@@ -123,9 +123,11 @@ def _kill_worker(s: Stand, number: signal.Signals) -> None:
     died_s = time.monotonic()
     worker.send_signal(number)
     s.recover()
-    if (seen_s := s.requester.wait_for_state("degraded", died_s, 0)) > SEEN_S:
-        told = "never" if math.isinf(seen_s) else f"after {seen_s:.1f} s"
-        s.complaints.append(f"the status told the death by {number.name} {told}")
+    seen_s = s.requester.wait_for_state("degraded", died_s, 0)
+    if math.isinf(seen_s):
+        s.complaints.append(f"the status never told the death by {number.name}")
+    elif seen_s > SEEN_S:
+        s.delays.append(f"the status told the death by {number.name} after {seen_s:.1f} s")
     if worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE:
         s.complaints.append(f"a worker outlived {number.name}")
 

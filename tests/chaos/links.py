@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaos.device import Device
-from chaos.proxy import HALF_OPEN, Proxy, Weather
+from chaos.proxy import FAIR, HALF_OPEN, Proxy, Weather
 from chaos.stand import WINDOW, Stand, stand
 from chaos.tally import Finding
 
@@ -51,7 +51,7 @@ class LinkFault:
     """One way in which the link between agent and broker goes bad."""
 
     name: str
-    weather: Weather = Weather()
+    weather: Weather = FAIR
     breaks: Callable[[Proxy], None] | None = None
     is_noticed: bool = False
     """Nothing passes: the agent must find out by itself."""
@@ -132,4 +132,4 @@ def _start_second(s: Stand, folder: Path) -> None:
         if second.exit_code != CONFIGURATION:
             s.complaints.append(f"a second agent in the same folder ended with {second.exit_code}")
         if took_s > REFUSAL_S:
-            s.complaints.append(f"a second agent in the same folder took {took_s:.1f} s to be refused")
+            s.delays.append(f"a second agent in the same folder took {took_s:.1f} s to be refused")

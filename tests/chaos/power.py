@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.wire.errors import AgentError
-
 from chaos.power_child import open_ledger
 from chaos.tally import Finding, Tally
 from chaos.traces import Act, trace

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from chaos.cases import CASES, Case
 from chaos.device import Device
-from chaos.fake_broker import FakeBroker, Link, Manners, Prompt
+from chaos.fake_broker import GOOD_MANNERS, FakeBroker, Link, Manners, Prompt
 from chaos.packets import Published
 from chaos.tally import Finding, Tally
 
@@ -72,7 +72,7 @@ def protocol_faults(folder: Path, times: int) -> Finding:
                 trial.complaints.append(f"the log does not say {case.says!r}")
             complaints += [f"{case.name}: {complaint}" for complaint in dict.fromkeys(trial.complaints)]
             tally += trial.tally()
-    return Finding(len(cases), tally, tuple(complaints), tuple(recoveries_s))
+    return Finding(len(cases), tally, tuple(complaints), recoveries_s=tuple(recoveries_s))
 
 
 def _admit(broker: FakeBroker, device: Device, trial: Trial, manners: Manners) -> Link | None:
@@ -122,7 +122,7 @@ def _wait_for_the_expected(link: Link, trial: Trial) -> None:
 def _behave(broker: FakeBroker, device: Device, trial: Trial) -> None:
     """Let the agent in properly, ask once more what is open, and one new prompt."""
     trial.prompts.append(Prompt())
-    link = _admit(broker, device, trial, Manners())
+    link = _admit(broker, device, trial, GOOD_MANNERS)
     if link is None:
         return
     link.serve(lambda: link.is_subscribed, ANSWER_S)

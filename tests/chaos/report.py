@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.hardware.probe import probe
-
 from chaos.scenarios import Scenario
 from chaos.tally import Finding
 
@@ -40,14 +39,14 @@ class Row:
             f"{tally.duplicates}{same}",
             "" if math.isnan(worst_s) else "never" if math.isinf(worst_s) else f"{worst_s:.1f} s",
             self.scenario.demand,
-            "**no**" if self.finding.complaints else "yes",
+            "**no**" if self.finding.unmet else "yes",
         )
 
 
 def table(rows: list[Row]) -> str:
     """Return the table as Markdown, and below it what is not met."""
     lines = [_line(HEAD), _line(("---",) * len(HEAD)), *(_line(row.cells()) for row in rows)]
-    unmet = [f"* {row.scenario.fault}: {complaint}" for row in rows for complaint in row.finding.complaints]
+    unmet = [f"* {row.scenario.fault}: {complaint}" for row in rows for complaint in row.finding.unmet]
     return "\n".join([*lines, *(["", "Not met:", "", *unmet] if unmet else [])]) + "\n"
 
 

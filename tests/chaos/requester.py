@@ -185,7 +185,7 @@ class Requester:
             return
         if said.get("status") in TRY_LATER:
             wait_ms = json.loads(message.payload)["error"]["retry_after_ms"] or 0
-            question.due_s = time.monotonic() + wait_ms / 1000
+            question.due_s = time.monotonic() + min(wait_ms / 1000, self._repeat_s)
         else:
             question.answers.append(bytes(message.payload))
             self._open.pop(question.correlation, None)

@@ -33,6 +33,7 @@ class Stand:
     rng: random.Random = field(default_factory=lambda: random.Random(1))
     recoveries_s: list[float] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
+    delays: list[str] = field(default_factory=list)
 
     def recover(self, timeout_s: float = PATIENCE_S) -> None:
         """Ask whether the device is there again, and note how long that took."""
@@ -51,10 +52,11 @@ class Stand:
         found = [
             *tally.complaints(allowed),
             *self.device.surprises,
-            *late(self.recoveries_s, goal_s),
+            *(["it did not come back"] if math.inf in self.recoveries_s else []),
             *self.complaints,
         ]
-        return Finding(tried, tally, tuple(found), tuple(self.recoveries_s))
+        delays = (*late(self.recoveries_s, goal_s), *self.delays)
+        return Finding(tried, tally, tuple(found), delays, tuple(self.recoveries_s))
 
 
 @contextlib.contextmanager
@@ -80,6 +82,7 @@ def stand(
         Requester(broker.port, repeat_s=repeat_s, is_echo=is_echo) as requester,
         Device(folder, proxy.url if has_proxy else broker.url, tables, environment) as device,
     ):
+        requester.wait_for_state("ready", 0.0)
         if math.isinf(requester.probe()):
             raise BrokenStandError(f"the agent does not answer: {device.last_words}")
         requester.keep_asking(window)

@@ -58,9 +58,16 @@ class Finding:
     tried: int
     tally: Tally
     complaints: tuple[str, ...] = ()
-    """Where the goal is not met; empty when it is."""
+    """What must never be, however slow the machine is; empty when the promise was kept."""
+    delays: tuple[str, ...] = ()
+    """Times that were missed: a machine that does something else besides may be the reason."""
     recoveries_s: tuple[float, ...] = ()
     """From each repair to the answer of a request that was sent right after it."""
+
+    @property
+    def unmet(self) -> tuple[str, ...]:
+        """Where the goal is not met; empty when it is."""
+        return (*self.complaints, *self.delays)
 
     @property
     def worst_s(self) -> float:
@@ -69,8 +76,8 @@ class Finding:
 
 
 def late(recoveries_s: list[float], limit_s: float) -> list[str]:
-    """Return a complaint if a recovery took longer than its goal."""
-    slow = [recovery_s for recovery_s in recoveries_s if recovery_s > limit_s]
+    """Say it if a recovery took longer than its goal."""
+    slow = [recovery_s for recovery_s in recoveries_s if limit_s < recovery_s < math.inf]
     if not slow:
         return []
     return [

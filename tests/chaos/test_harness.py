@@ -168,7 +168,8 @@ def test_a_ledger_that_does_not_wait_for_the_disk_loses_rows_in_most_power_cuts(
 
 
 def test_a_packet_survives_being_cut_into_bytes() -> None:
-    prompt, buffer, whole = Prompt(text="x" * 200), bytearray(), []
+    prompt, buffer = Prompt(text="x" * 200), bytearray()
+    whole: list[packets.Packet] = []
 
     for byte in prompt.packet(7):
         buffer.append(byte)

@@ -61,8 +61,8 @@ def _act(line: str, file: str) -> Act | None:
         return None
     call, arguments, result = found[1], found[2], int(found[3])
     if call in ("unlink", "unlinkat"):
-        path = next((path for path in _texts(arguments) if path.startswith(file.encode())), None)
-        return Act("remove", path.decode()) if path else None
+        removed = [path.decode() for path in _texts(arguments) if path.startswith(file.encode())]
+        return Act("remove", removed[0]) if removed else None
     descriptor = _DESCRIPTOR.match(arguments)
     if descriptor is None:
         return None
