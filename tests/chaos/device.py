@@ -17,6 +17,7 @@ from rig.process import Child
 ROOT = Path(__file__).parents[2]
 SEARCH_PATH = f"{ROOT}:{ROOT / 'tests'}"
 """For PYTHONPATH: every child runs the code beside this harness, whatever else is installed."""
+INJECTED = {"PYTHONPATH": f"{Path(__file__).with_name('injected')}:{SEARCH_PATH}"}
 
 Tables = Mapping[str, Mapping[str, Any]]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from chaos.crash_points import POINTS, THIRD_CRASH
-from chaos.device import SEARCH_PATH, Device, Tables
+from chaos.device import INJECTED, Device, Tables
 from chaos.stand import Stand, stand
 from chaos.tally import CALM, Finding
 
@@ -22,7 +22,6 @@ EARLY = 0.25
 """Share of the kills that hit an agent which is still starting."""
 TRAP_S = 30.0
 GGUF: Tables = {"engine": {"require": "gguf-cpu", "slots": 2, "context_length": 512}}
-POISON = Path(__file__).with_name("poison")
 SIGNALS = (signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL)
 YOUNG_DEATHS = 3
 """The supervisor waits longer after each death of a young worker: after so many the agent begins anew."""
@@ -144,7 +143,7 @@ def worker_hangs(folder: Path, times: int) -> Finding:
 
 def poison(folder: Path, times: int) -> Finding:
     """Ask what the engine dies of, among harmless neighbours: three deaths, one error, nobody else harmed."""
-    with stand(folder, environment={"PYTHONPATH": f"{POISON}:{SEARCH_PATH}"}) as s:
+    with stand(folder, environment=INJECTED) as s:
         for number in range(times):
             if number:
                 s.restart()

@@ -3,6 +3,8 @@
 import contextlib
 import math
 import random
+import time
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +16,7 @@ from chaos.proxy import Proxy
 from chaos.requester import PATIENCE_S, REPEAT_S, Requester
 from chaos.tally import CALM, Finding, late
 
+TICK_S = 0.5
 WINDOW = 8
 """Requests that are open at any time."""
 
@@ -36,8 +39,14 @@ class Stand:
     delays: list[str] = field(default_factory=list)
 
     def recover(self, timeout_s: float = PATIENCE_S) -> None:
-        """Ask whether the device is there again, and note how long that took."""
-        self.recoveries_s.append(self.requester.probe(timeout_s))
+        """Ask whether the device is there again, and note how long that took; who died is started again."""
+        began_s = time.monotonic()
+        question = self.requester.ask(f"are you there again? {uuid.uuid4().hex}")
+        while not self.requester.wait_for(question, TICK_S) and time.monotonic() < began_s + timeout_s:
+            if self.device.exit_code is not None:
+                self.device.look()
+                self.device.launch()
+        self.recoveries_s.append(time.monotonic() - began_s if question.answers else math.inf)
 
     def restart(self) -> None:
         """Stop the agent politely and start it anew, as a service does."""
