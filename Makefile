@@ -11,11 +11,11 @@ WHEEL := .cache/wheels/llama-cpp-python-$(LLAMA)-no-amx.built
 # Without AMX: on virtual machines that show it, its kernels end the process (llama.cpp issue 20824, pull request 26954).
 NO_AMX := -DCMAKE_C_FLAGS=-U__AMX_INT8__ -DCMAKE_CXX_FLAGS=-U__AMX_INT8__
 INSTALLED := .venv/.installed
-PROGRAMS := mosquitto mosquitto_rr cmake ninja g++ systemd-analyze
-PACKAGES := mosquitto mosquitto-clients cmake ninja-build g++ systemd python3-dev python3-venv
+PROGRAMS := mosquitto mosquitto_rr cmake ninja g++ systemd-analyze strace faketime
+PACKAGES := mosquitto mosquitto-clients cmake ninja-build g++ systemd strace faketime python3-dev python3-venv
 SOURCES := agent tests benchmarks demo_model
 
-.PHONY: help demo test check format bench install wheelhouse clean
+.PHONY: help demo test check format bench chaos install wheelhouse clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -37,6 +37,9 @@ format: install ## format and mend what can be mended
 
 bench: install ## the figures of docs/benchmarks.md; BENCH=eight for one of them, BENCH=--quick for a look
 	@$(BIN)/python -m benchmarks $(BENCH)
+
+chaos: install ## break everything around the agent, and count; CHAOS=--short for a look, CHAOS=--help for more
+	@PYTHONPATH=tests $(BIN)/python -m chaos $(or $(CHAOS),--markdown docs/reliability.md)
 
 wheelhouse: install ## portable wheels for a whole fleet of this architecture: no box compiles anything
 	@mkdir -p dist/wheelhouse

@@ -1,0 +1,157 @@
+"""Every scenario: what is broken, how often in the short and in the long form, and what is demanded."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from chaos import hosts, kills, links, power, protocol
+from chaos.cases import CASES, QUICK
+from chaos.tally import Finding
+
+LONG_MINUTES = 60.0
+"""What the long form takes on 2 cores."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One row of the table."""
+
+    name: str
+    fault: str
+    demand: str
+    """Beside that nothing is lost and that no request hears two different answers."""
+    run: Callable[[Path, int], Finding]
+    short: int
+    """How often in the short form; 0 leaves it out."""
+    long: int
+    at_least: int = 1
+    """However short the long form is made."""
+
+    def times(self, *, is_short: bool, scale: float) -> int:
+        """Return how often it is tried."""
+        return self.short if is_short else max(self.at_least, round(self.long * scale))
+
+
+SCENARIOS = (
+    Scenario(
+        "agent-kills",
+        "kill -9 of the agent under load",
+        "at most 4 duplicates a kill, beside repeated requests",
+        kills.agent_kills,
+        5,
+        1000,
+    ),
+    Scenario(
+        "agent-kills-gguf",
+        "the same with llama.cpp",
+        "at most 4 duplicates a kill, beside repeated requests",
+        kills.agent_kills_gguf,
+        0,
+        30,
+    ),
+    Scenario(
+        "crash-points",
+        "the agent dies at 12 named steps of a prompt",
+        "a prompt that it dies of three times ends as `engine_crashed`",
+        kills.crash_points,
+        12,
+        480,
+        12,
+    ),
+    Scenario(
+        "power-cuts",
+        "power cuts, replayed from recorded writes",
+        "every acknowledged row is there, the file is sound; without syncs more than half lose rows",
+        power.power_cuts,
+        150,
+        10_000,
+        100,
+    ),
+    Scenario("broker-restarts", "the broker is restarted", "", links.broker_restarts, 2, 150),
+    Scenario(
+        "broker-kills",
+        "kill -9 of the broker, requests are repeated",
+        "",
+        links.broker_kills,
+        2,
+        150,
+    ),
+    Scenario(
+        "bad-links",
+        "bad links in 9 ways",
+        "noticed within twice the keepalive and a second, back 5 s after the repair",
+        links.bad_links,
+        4,
+        72,
+        9,
+    ),
+    Scenario(
+        "full-disk",
+        "the disk is full, or writes fail",
+        "the agent lives, tells `blocked` within 2 s, is back 5 s after the repair",
+        hosts.full_disk,
+        2,
+        20,
+        2,
+    ),
+    Scenario(
+        "worker-deaths",
+        "SIGSEGV, SIGABRT, SIGKILL of the engine worker",
+        "the agent lives, tells it within a second, answers again after 5 s",
+        kills.worker_deaths,
+        3,
+        90,
+        3,
+    ),
+    Scenario(
+        "worker-hangs",
+        "the engine worker hangs",
+        "noticed by its silence, and replaced",
+        kills.worker_hangs,
+        0,
+        2,
+    ),
+    Scenario(
+        "poison",
+        "a prompt that kills the engine",
+        "exactly 3 attempts, one error; every neighbour is answered",
+        kills.poison,
+        1,
+        20,
+    ),
+    Scenario(
+        "protocol",
+        "a broker that breaks the rules",
+        "the agent lives, keeps the limits of the broker, and answers on the next good connection",
+        protocol.protocol_faults,
+        len(QUICK),
+        len(CASES),
+        len(CASES),
+    ),
+    Scenario(
+        "starts-and-stops",
+        "stopped and started, idle and busy",
+        "ready within 2 s, stopped within 1 s (busy: 10 s)",
+        hosts.starts_and_stops,
+        2,
+        100,
+    ),
+    Scenario(
+        "clock-jumps",
+        "the clock jumps by decades",
+        "nothing expires by it",
+        hosts.clock_jumps,
+        3,
+        50,
+        5,
+    ),
+    Scenario(
+        "two-agents",
+        "two agents with one id",
+        "the second in one folder is refused within 1 s; after 3 minutes at most 2 lost links a minute",
+        links.two_agents,
+        6,
+        250,
+        6,
+    ),
+)
