@@ -186,13 +186,14 @@ class Agent:
             if interval_s and time.monotonic() - fed_s >= interval_s:
                 fed_s = self._feed_watchdog()
             if time.monotonic() - pruned_s >= PRUNE_S:
-                pruned_s = self._tidy(self._ledger.prune, self._retention)
+                pruned_s = self._tidy()
             if time.monotonic() - unparked_s >= UNPARK_S:
-                unparked_s = self._tidy(self._ledger.retry_parked)
+                self._publisher.retry()
+                unparked_s = time.monotonic()
 
-    def _tidy(self, work: Callable[..., object], *given: object) -> float:
+    def _tidy(self) -> float:
         with contextlib.suppress(DiskShortError):  # another time
-            work(*given)
+            self._ledger.prune(self._retention)
         return time.monotonic()
 
     def _feed_watchdog(self) -> float:

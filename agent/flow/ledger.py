@@ -196,7 +196,7 @@ class Ledger:
         self._storage.write(close, durable=False)
 
     def park(self, number: int) -> None:
-        """Set an answer aside that the broker refuses; a start or `retry_parked` tries it again."""
+        """Set an answer aside that the broker refuses; until its request is repeated, or `retry_parked`."""
         self._change("UPDATE answer SET state = 'parked' WHERE number = ?", number)
 
     def retry_parked(self) -> None:
@@ -260,7 +260,7 @@ def _recognise(db: Connection, key: bytes, digest: bytes) -> Reception | None:
         return "conflict"
     if state != "done":
         return "duplicate"
-    db.execute("UPDATE answer SET state = 'unsent' WHERE prompt = ? AND state = 'sent'", (number,))
+    db.execute("UPDATE answer SET state = 'unsent' WHERE prompt = ?", (number,))
     return "answered"
 
 

@@ -1,5 +1,6 @@
 """Brings the answers out: from the ledger to the broker, closed only when the broker took them."""
 
+import contextlib
 import math
 import queue
 import time
@@ -10,7 +11,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from agent.flow.ledger import Ledger, Letter
-from agent.flow.storage import now_s
+from agent.flow.storage import DiskShortError, now_s
 from agent.wire import replies
 from agent.wire.errors import PayloadTooLarge
 from agent.wire.packets import BrokerLimits, Confirmation, Publish
@@ -35,6 +36,11 @@ class Link:
     """None: there is no link."""
 
 
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """What was set aside gets another try: the broker's rules may have changed."""
+
+
 class Publisher:
     """One thread; everybody else only wakes it."""
 
@@ -42,10 +48,12 @@ class Publisher:
         self._ledger = ledger
         self._publish = publish
         self._beat = beat
-        self._events: queue.SimpleQueue[Confirmation | Link | None] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Confirmation | Link | Retry | None] = queue.SimpleQueue()
         self._in_flight: dict[int, Letter] = {}
         self._losses: Counter[int] = Counter()
         """Letters that were in flight when a link broke, and how often."""
+        self._breakers: set[int] = set()
+        """Letters that broke too many links: not even a repeated request brings them back before `retry`."""
         self._paused_until_s = 0.0
         self._limits: BrokerLimits | None = None
         self._is_stopping = False
@@ -63,6 +71,9 @@ class Publisher:
                     self._settle(event)
                 case Link(limits=limits):
                     self._begin_link(limits)
+                case Retry():
+                    self._breakers.clear()
+                    self._unpark()
             self._beat()
 
     def wake(self) -> None:
@@ -76,6 +87,10 @@ class Publisher:
     def shut(self) -> None:
         """Say that there is no link."""
         self._events.put(Link(None))
+
+    def retry(self) -> None:
+        """Try again what was set aside; called from any thread."""
+        self._events.put(Retry())
 
     def confirmed(self, confirmation: Confirmation) -> None:
         """Pass on what the broker says; called on the network thread."""
@@ -101,6 +116,9 @@ class Publisher:
         window = 1 if self._losses else min(WINDOW, self._limits.receive_maximum)
         for letter in self._ledger.letters(WINDOW + len(flying)):
             if letter.number in flying:
+                continue
+            if letter.number in self._breakers:
+                self._ledger.park(letter.number)
                 continue
             if len(self._in_flight) >= window or not self._post(letter, self._limits):
                 return
@@ -143,8 +161,14 @@ class Publisher:
         self._in_flight.clear()
         for number in [number for number, losses in self._losses.items() if losses >= MAX_LOSSES]:
             LOG.error("answer_breaks_the_link", number=number, hint="is it larger than the broker allows?")
-            self._ledger.park(number)
+            self._breakers.add(number)
             del self._losses[number]
+        if limits:
+            self._unpark()
+
+    def _unpark(self) -> None:
+        with contextlib.suppress(DiskShortError):  # another time
+            self._ledger.retry_parked()
 
     def _settle(self, confirmation: Confirmation) -> None:
         letter = self._in_flight.pop(confirmation.packet_id, None)

@@ -26,7 +26,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from agent.mqtt import dialing, packing
 from agent.mqtt.dialing import Identity
 from agent.mqtt.outgoing import Outgoing
-from agent.mqtt.take_overs import REST_S, TakeOvers
+from agent.mqtt.take_overs import TakeOvers
 from agent.settings import BrokerSettings
 from agent.wire.packets import BrokerLimits, Confirmation, Delivery, Publication
 
@@ -150,21 +150,22 @@ class Broker:
             LOG.warning("broker_link_lost", reason=reason, host=self._settings.host, port=self._settings.port)
             self._listener.disconnected(reason)
             if self._admitted_s is None:
-                self._take_overs.link_ended(None)
+                self._take_overs.rest_s(None)
                 raise _NeverConnectedError(reason)
 
     def _rest_s(self) -> float:
         """Return how long to stay away after a link: a fleet must not come back all at once."""
         has_lived = self._admitted_s is not None and not self._hangs_up
         lived_s = time.monotonic() - (self._admitted_s or 0) if has_lived else None
-        if not self._take_overs.link_ended(lived_s) or self._stopping.is_set():
+        rest_s = self._take_overs.rest_s(lived_s)
+        if not rest_s or self._stopping.is_set():
             return random.uniform(0, FIRST_WAIT_S)  # noqa: S311 -- jitter is no secret
         reason = (
             f"another client seems to use the id {self._identity.client_id}; give each box its own device_id"
         )
-        LOG.error("link_taken_over", reason=reason, rest_s=REST_S)
+        LOG.error("link_taken_over", reason=reason, rest_s=round(rest_s, 1))
         self._listener.disconnected(reason)
-        return REST_S
+        return rest_s
 
     def _turn(self) -> MQTTErrorCode:
         """Wait for the socket or a wake-up, then read, write and keep alive."""

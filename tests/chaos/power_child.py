@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from agent.flow.ledger import Ledger
+from agent.flow.ledger import Capacity, Ledger
 from agent.wire.packets import Publication
 from agent.wire.prompt import Message, Prompt, ReplyTo
 
@@ -47,7 +47,7 @@ def main() -> None:
 
 def open_ledger(path: Path) -> Ledger:
     """Open a ledger that has room for everything."""
-    return Ledger(path, capacity=100_000)
+    return Ledger(path, Capacity(100_000, 1 << 30))
 
 
 def _live(ledger: Ledger, name: str) -> None:

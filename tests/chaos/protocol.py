@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.mqtt.take_overs import SHORT_LIFE_S
 from chaos.cases import CASES, Case
 from chaos.device import Device
 from chaos.fake_broker import GOOD_MANNERS, FakeBroker, Link, Manners, Prompt
@@ -131,5 +132,6 @@ def _behave(broker: FakeBroker, device: Device, trial: Trial) -> None:
             link.send(prompt.packet(packet_id))
     if not link.serve(lambda: trial.has_all(link, trial.prompts), ANSWER_S):
         trial.complaints.append("not all prompts are answered on the connection after it")
+    link.serve(lambda: False, SHORT_LIFE_S)  # links that live shorter look like another client with this id
     link.close()
     trial.learn(link)

@@ -68,7 +68,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert reception == "duplicate"
         else:
             assert reception == "answered"
-            known.state = "parked" if known.state == "parked" else "unsent"
+            known.state = "unsent"
 
     @rule(name=NAMES)
     def deliver_another_payload(self, name: str) -> None:

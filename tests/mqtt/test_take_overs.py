@@ -1,29 +1,40 @@
 """Two clients with one id: seen by links that end as soon as they begin."""
 
-from agent.mqtt.take_overs import SHORT_LIVES, TakeOvers
+from agent.mqtt.take_overs import ACCIDENTS, LONGEST_REST_S, TakeOvers
 
 
-def test_links_that_end_soon_again_and_again_are_noticed() -> None:
+def test_a_few_short_lives_are_accidents() -> None:
     watch = TakeOvers()
 
-    verdicts = [watch.link_ended(0.5) for _ in range(SHORT_LIVES)]
+    rests_s = [watch.rest_s(0.5) for _ in range(ACCIDENTS)]
 
-    assert verdicts == [False] * (SHORT_LIVES - 1) + [True]
+    assert rests_s == [0.0] * ACCIDENTS
 
 
-def test_after_a_rest_one_more_short_life_is_enough() -> None:
+def test_with_every_further_one_the_rest_grows_up_to_a_minute() -> None:
     watch = TakeOvers()
-    for _ in range(SHORT_LIVES):
-        watch.link_ended(0.5)
 
-    assert watch.link_ended(0.5)
+    rests_s = [watch.rest_s(0.5) for _ in range(ACCIDENTS + 12)][ACCIDENTS:]
+
+    assert 1.0 <= rests_s[0] <= 2.0
+    assert LONGEST_REST_S / 2 <= rests_s[-1] <= LONGEST_REST_S
 
 
-def test_a_link_that_lived_or_a_broker_that_was_away_is_another_matter() -> None:
+def test_a_link_that_lived_ends_it() -> None:
     watch = TakeOvers()
-    for _ in range(SHORT_LIVES - 1):
-        watch.link_ended(0.5)
+    for _ in range(ACCIDENTS + 5):
+        watch.rest_s(0.5)
 
-    assert not watch.link_ended(60.0)
-    assert not watch.link_ended(None)
-    assert not watch.link_ended(0.5)
+    rests_s = [watch.rest_s(60.0), watch.rest_s(0.5)]
+
+    assert rests_s == [0.0, 0.0]
+
+
+def test_a_broker_that_was_away_is_another_matter() -> None:
+    watch = TakeOvers()
+    for _ in range(ACCIDENTS + 5):
+        watch.rest_s(0.5)
+
+    rests_s = [watch.rest_s(None), watch.rest_s(0.5)]
+
+    assert rests_s == [0.0, 0.0]
