@@ -44,7 +44,7 @@ RUNNING_SHARE, SENDING_SHARE = 0.6, 0.2
 EXIT_INTERNAL = 70
 TICK_S = 0.25
 NETWORK_LIMIT_S, LOOP_LIMIT_S = 60.0, 30.0
-PRUNE_S, UNPARK_S = 60.0, 600.0
+LOOK_S, PRUNE_S, UNPARK_S = 1.0, 60.0, 600.0
 
 
 class Agent:
@@ -75,15 +75,18 @@ class Agent:
         if hasattr(signal, "SIGHUP"):
             signal.signal(signal.SIGHUP, lambda *_: self._ask_for_reload())
         self._start()
-        self._live()
+        try:
+            self._live()
+        except Exception as error:  # noqa: BLE001 -- border: like the death of any other thread
+            self._died("main", error)
         self._stop()
         return self._exit_code or 0
 
     def connected(self, limits: BrokerLimits, *, session_present: bool) -> None:
         """Hear from the broker: there is a link."""
         is_session_lost = not session_present and not (self._link.is_first and self._ledger.birth == 1)
-        if self._link.is_first and self._ledger.set_aside:
-            self._tell("ledger_damaged", set_aside=str(self._ledger.set_aside))
+        if self._link.is_first and (self._ledger.set_aside or self._ledger.is_lost):
+            self._tell("ledger_damaged", set_aside=str(self._ledger.set_aside or "nothing is left of it"))
         if is_session_lost:
             self._tell(
                 "session_lost", hint="what waited at the broker is lost; requesters repeat their requests"
@@ -174,13 +177,13 @@ class Agent:
 
     def _live(self) -> None:
         interval_s = watchdog_interval_s()
-        fed_s = pruned_s = unparked_s = time.monotonic()
+        fed_s = looked_s = pruned_s = unparked_s = time.monotonic()
         while self._exit_code is None:
             self._wake.wait(TICK_S)
             self._wake.clear()
             self._reporter.tick()
-            if self._ledger.disk.recover():
-                self._broker.redeliver()
+            if time.monotonic() - looked_s >= LOOK_S:
+                looked_s = self._look_for_room()
             if self._wants_reload:
                 self._reload()
             if interval_s and time.monotonic() - fed_s >= interval_s:
@@ -190,6 +193,11 @@ class Agent:
             if time.monotonic() - unparked_s >= UNPARK_S:
                 self._publisher.retry()
                 unparked_s = time.monotonic()
+
+    def _look_for_room(self) -> float:
+        if self._ledger.recover():
+            self._broker.redeliver()
+        return time.monotonic()
 
     def _tidy(self) -> float:
         with contextlib.suppress(DiskShortError):  # another time

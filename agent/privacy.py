@@ -61,7 +61,7 @@ def places(settings: Settings) -> tuple[Place, ...]:
             remove="see the broker",
         ),
         Place(
-            where=f"broker: {device}/status, info, health, event",
+            where=f"broker: {device}/status, info, health; events, which are not retained",
             holds="state, hardware, counts, speeds; refused response topics",
             has_text=False,
             kept="the last one of each, retained",

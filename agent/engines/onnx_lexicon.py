@@ -15,6 +15,7 @@ from agent.engines.plain_text import PIPED
 from agent.wire.errors import EngineError
 
 BLANK = "\u2581"
+MOST_TOKENS = 4 * 1024 * 1024
 LONE_BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
@@ -33,6 +34,8 @@ def token_bytes(folder: Path) -> tuple[bytes, ...]:
         pieces = {number: read(text) for text, number in numbers.items()} | added
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise EngineError(f"{path} does not tell the bytes of the tokens: {error!r}") from error
+    if max(pieces) > MOST_TOKENS:
+        raise EngineError(f"{path} has a token number {max(pieces)}; at most {MOST_TOKENS} are believed")
     return tuple(pieces.get(number, b"") for number in range(max(pieces) + 1))
 
 

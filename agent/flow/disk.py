@@ -45,11 +45,13 @@ class Disk:
             self._is_short, self._reason = True, reason
             self._ballast.unlink(missing_ok=True)
 
+    def has_room(self) -> bool:
+        """Tell whether a disk that was short may be well again."""
+        return self._is_short and self._free_bytes() >= BALLAST_BYTES + RESERVE_BYTES
+
     def recover(self) -> bool:
-        """Take the ballast on again if there is room; tell whether the disk has just become well."""
+        """Take the ballast on again; tell whether the disk is well now."""
         with self._lock:
-            if not self._is_short or self._free_bytes() < BALLAST_BYTES + RESERVE_BYTES:
-                return False
             self._load()
             if not self._is_short:
                 LOG.info("disk_has_room", folder=str(self._folder))

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 
 from agent.engines.options import Speeds
 from agent.flow.endings import Endings
+from agent.flow.entries import Entry
 from agent.flow.forecast import Outlook
-from agent.flow.ledger import Entry, Ledger
+from agent.flow.ledger import Ledger
 from agent.flow.patience import Patience
 from agent.flow.running import Running, wall_clock_s
 from agent.flow.storage import now_s
@@ -20,6 +21,7 @@ from agent.wire.errors import (
     Expired,
     OutOfMemory,
     PromptError,
+    QueueFull,
     Stopping,
     Timeout,
     by_code,
@@ -38,6 +40,7 @@ TICK_S = 0.2
 MAX_ANSWER_CHARS = 1 << 20
 """Text of one answer; a worker that sends more would fill the memory of the agent, and the disk."""
 UNAVAILABLE_RETRY_MS, STOPPING_RETRY_MS = 30_000, 10_000
+CANCEL_RETRY_MS = 1000
 
 
 class Dispatcher(EngineListener):
@@ -85,8 +88,16 @@ class Dispatcher(EngineListener):
             self._events.put(lambda: None)
 
     def cancel(self, wish: CancelWish) -> None:
-        """End the prompts that `wish` names; called from any thread."""
-        self._events.put(lambda: self._cancel(wish))
+        """End the prompts that `wish` names; called from any thread.
+
+        Raises:
+            QueueFull: so many wishes wait that this one would hold up whoever brings it.
+        """
+        try:
+            self._events.put_nowait(lambda: self._cancel(wish))
+        except queue.Full:
+            wait = "too many cancellations wait; send this one again"
+            raise QueueFull(wait, retry_after_ms=CANCEL_RETRY_MS) from None
 
     def obstacle(self) -> PromptError | None:
         """Return why no prompt is taken at the moment; called from any thread."""
@@ -171,7 +182,8 @@ class Dispatcher(EngineListener):
         if not self._running:
             self._patience.wait()
         self._running[running.name] = running
-        self.supervisor.send(running.frame())
+        if refusal := self.supervisor.send(running.frame()):
+            self._hear(refusal)
 
     def _hear(self, frame: FromWorker) -> None:
         if self._is_condemned:

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import structlog
 
-from agent.flow.ledger import Entry, Ledger
+from agent.flow.entries import Entry
+from agent.flow.ledger import Ledger
 from agent.flow.meter import Experience, Meter, Sample
 from agent.flow.running import Running, wall_clock_s
 from agent.wire import replies

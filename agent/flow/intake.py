@@ -155,5 +155,5 @@ class Intake:
 
 
 def _requester(prompt: Prompt) -> str:
-    """Return whose prompt it is: all answers to one requester go below one topic."""
-    return prompt.reply_to.topic.rpartition("/")[0]
+    """Return whose prompt it is: the answers to one requester go below one `response` level."""
+    return prompt.reply_to.topic.partition("/response/")[0]

@@ -9,23 +9,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from sqlite3 import Connection
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from pydantic import TypeAdapter
+import structlog
+from pydantic import ValidationError
 
-from agent.flow import pruning
+from agent.flow import entries, pruning
+from agent.flow.entries import PROMPT, PUBLICATION, Entry, Letter
 from agent.flow.pruning import Retention
 from agent.flow.storage import Storage, now_s
 from agent.wire.errors import PromptError, QueueFull
 from agent.wire.packets import Publication
 from agent.wire.prompt import PRIORITIES, Cancel, Priority, Prompt
 
+LOG = structlog.get_logger("promptd.ledger")
+
 FULL_RETRY_MS = 5000
 
 Reception = Literal["new", "duplicate", "answered", "conflict"]
 
-PROMPT = TypeAdapter(Prompt)
-PUBLICATION = TypeAdapter(Publication)
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,26 +37,6 @@ class Capacity:
 
     prompts: int
     size_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A prompt in the ledger."""
-
-    number: int
-    prompt: Prompt
-    attempts: int
-    received_s: float
-    deadline_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """An answer that waits for its delivery."""
-
-    number: int
-    publication: Publication
-    deadline_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +60,9 @@ class Ledger:
     def __init__(self, path: Path, capacity: Capacity, idle: Callable[[], None] = lambda: None) -> None:
         self._storage = Storage(path, idle)
         self._capacity = capacity
-        self.birth = self._storage.birth
+        self.birth = self._storage.birth.number
+        self.is_lost = self._storage.birth.is_ledger_lost
+        self.recover = self._storage.recover
         self.set_aside = self._storage.set_aside
         self.disk = self._storage.disk
         self.stop_waiting = self._storage.stop_waiting
@@ -176,9 +161,9 @@ class Ledger:
         """Return unsent answers, oldest first."""
         query = "SELECT number, body, deadline_s FROM answer WHERE state = 'unsent' ORDER BY number LIMIT ?"
         rows = self._storage.fetch(query, limit)
-        return [
-            Letter(number, PUBLICATION.validate_json(body), deadline_s) for number, body, deadline_s in rows
-        ]
+        orphan = "DELETE FROM prompt WHERE number = (SELECT prompt FROM answer WHERE number = ?)"
+        lone = "DELETE FROM answer WHERE number = ?"
+        return [one for row in rows if (one := self._read(entries.letter, row, orphan, lone))]
 
     def replace(self, number: int, publication: Publication) -> bool:
         """Give an answer that nobody can have another content; False when the broker took it once."""
@@ -247,7 +232,18 @@ class Ledger:
     def _entries(self, where: str, *values: Any) -> list[Entry]:  # noqa: ANN401 -- what SQLite binds
         columns = "number, body, attempts, received_s, deadline_s"
         rows = self._storage.fetch(f"SELECT {columns} FROM prompt WHERE {where}", *values)  # noqa: S608 -- literals
-        return [Entry(number, PROMPT.validate_json(body), *rest) for number, body, *rest in rows]
+        forget = "DELETE FROM prompt WHERE number = ?"
+        return [one for row in rows if (one := self._read(entries.entry, row, forget))]
+
+    def _read(self, build: Callable[..., Item], row: tuple[Any, ...], *forget: str) -> Item | None:
+        """Build what a row holds. One that a bad disk has changed is forgotten; repeated, it is new."""
+        try:
+            return build(*row)
+        except ValidationError:
+            LOG.error("ledger_row_unreadable", kind=build.__name__, number=row[0])  # noqa: TRY400 -- its text stays here
+        for statement in forget:
+            self._change(statement, row[0])
+        return None
 
 
 def _recognise(db: Connection, key: bytes, digest: bytes) -> Reception | None:

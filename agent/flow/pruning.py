@@ -22,6 +22,8 @@ def prune(db: Connection, retention: Retention, now_s: float) -> int:
 
     Ages begin anew with every boot of the box: the clock of the ledger knows no other days.
     """
+    stale = "DELETE FROM answer WHERE prompt IS NULL AND state = 'parked' AND deadline_s < ?"
+    db.execute(stale, (now_s,))  # a refusal that the broker never took, and nobody waits for any more
     surplus = _size_bytes(db) > retention.size_bytes
     forget = (
         "DELETE FROM prompt WHERE number IN ("

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from agent.flow.ledger import Ledger, Letter
+from agent.flow.entries import Letter
+from agent.flow.ledger import Ledger
 from agent.flow.storage import DiskShortError, now_s
 from agent.wire import replies
 from agent.wire.errors import PayloadTooLarge

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, field
 
-from agent.flow.ledger import Entry
+from agent.flow.entries import Entry
 from agent.flow.storage import now_s
 from agent.worker.frames import Finished, Generate, Progress, Refused
 

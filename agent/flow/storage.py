@@ -4,20 +4,21 @@ Whoever comes while a commit is on its way to the disk waits for the next one, t
 who came meanwhile: a wait on the disk is paid once for all of them.
 """
 
+import contextlib
 import sqlite3
 import threading
 import time
-import uuid
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from agent.flow import birth
+from agent.flow.birth import Birth
 from agent.flow.database import may_pass, open_database, prepare
 from agent.flow.disk import Disk
 from agent.wire.errors import AgentError
 
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 FULL, NORMAL = "FULL", "NORMAL"
 """With the first, a commit waits until the disk has it; with the second it may be lost in a power cut."""
 PATIENCE_S = 0.5
@@ -58,7 +59,7 @@ class Storage:
         prepare(path.parent)
         self.disk = Disk(path.parent)
         self._db, self.set_aside = self._open(path)
-        self.birth = self.write(_begin_life, durable=True)
+        self.birth = self._begin_life(path)
 
     def write(self, work: Callable[[sqlite3.Connection], Result], *, durable: bool) -> Result:
         """Run `work` as one transaction; while the disk is full or fails, wait until it is not.
@@ -105,8 +106,20 @@ class Storage:
 
     def wipe(self) -> None:
         """Write the log back and empty it: deleted text would stand in it until it is overwritten."""
-        with self._lock:
+        with self._lock, contextlib.suppress(sqlite3.OperationalError):  # the next pruning empties it
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def recover(self) -> bool:
+        """Tell whether a disk that was short has just become well: the ledger itself can be written again."""
+        if not self.disk.has_room():
+            return False
+        try:
+            self._commit(_Change(lambda db: db.execute("UPDATE boot SET births = births"), durable=True))
+        except sqlite3.OperationalError as error:
+            if not may_pass(error):
+                raise
+            return False
+        return self.disk.recover()
 
     def stop_waiting(self) -> None:
         """Let nobody wait for the disk any more."""
@@ -128,6 +141,25 @@ class Storage:
             except (OSError, sqlite3.Error) as error:
                 raise StorageError(f"cannot open the ledger {path}: {error}; is the disk full?") from error
         return opened.connection, opened.set_aside
+
+    def _begin_life(self, path: Path) -> Birth:
+        """Count this start, if need be with the room of the ballast."""
+        file = path.with_name("births")
+        earlier = birth.counted(file)
+
+        def begin(db: sqlite3.Connection) -> Birth:
+            return birth.begin(db, earlier, now_s())
+
+        try:
+            begun = self._commit(_Change(begin, durable=True))
+        except sqlite3.OperationalError as trouble:
+            self.disk.trouble(f"the ledger cannot be written: {trouble}")
+            try:
+                begun = self._commit(_Change(begin, durable=True))
+            except sqlite3.OperationalError as error:
+                raise StorageError(f"cannot write the ledger {path}: {error}; is the disk full?") from error
+        birth.count(file, begun)
+        return begun
 
     def _commit(self, change: "_Change[Result]") -> Result:
         self._waiting.append(change)
@@ -176,9 +208,9 @@ class _Change(Generic[Result]):
         db.execute("SAVEPOINT change")
         try:
             self._results = [self._work(db)]
-        except sqlite3.OperationalError:
-            raise
-        except BaseException as error:  # noqa: BLE001 -- handed on to whoever waits for it
+        except BaseException as error:  # handed on to whoever waits for it, unless the disk failed
+            if isinstance(error, sqlite3.OperationalError) and may_pass(error):
+                raise
             db.execute("ROLLBACK TO change")
             self._error = error
         db.execute("RELEASE change")
@@ -196,21 +228,3 @@ class _Change(Generic[Result]):
         if self._error:
             raise self._error
         return self._results[0]
-
-
-def _begin_life(db: sqlite3.Connection) -> int:
-    """Count this start; requeue what was running; after a reboot give open prompts their time anew."""
-    boot_id = BOOT_ID.read_text().strip() if BOOT_ID.exists() else uuid.uuid4().hex
-    row = db.execute("SELECT id, births FROM boot").fetchone()
-    births = 1 + (row[1] if row else 0)
-    if row and row[0] != boot_id:
-        for table in ("prompt", "answer"):
-            db.execute(
-                f"UPDATE {table} SET deadline_s = deadline_s - received_s + :now, received_s = :now",  # noqa: S608 -- two literals
-                {"now": now_s()},
-            )
-    db.execute("DELETE FROM boot")
-    db.execute("INSERT INTO boot (id, births) VALUES (?, ?)", (boot_id, births))
-    db.execute("UPDATE prompt SET state = 'waiting' WHERE state = 'running'")
-    db.execute("UPDATE answer SET state = 'unsent' WHERE state = 'parked'")
-    return births

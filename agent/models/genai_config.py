@@ -101,6 +101,8 @@ def _own_files(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     for key, value in pairs:
         if "library" in key:
             raise ValueError(f"{key} would load native code from a file")
+        if "profiling" in key or key.startswith("optimized_model"):
+            raise ValueError(f"{key} would let the runtime write files")
         if key == GRAPH_KEY and not PLAIN_GRAPH.fullmatch(str(value)):
             raise ValueError(f"{key} must name an .onnx file in the folder, not {str(value)[:80]!r}")
         if key.endswith(("filename", "path")) and isinstance(value, str) and value:

@@ -7,6 +7,7 @@ and wakes the thread.
 """
 
 import contextlib
+import itertools
 import random
 import select
 import socket
@@ -81,8 +82,9 @@ class Broker:
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_writer.settimeout(0)
         self._take_overs = TakeOvers()
+        self._links = itertools.count()
         self._client = self._build()
-        self._outgoing = Outgoing(self._client, is_v5=self._is_v5)
+        self._outgoing = Outgoing(self._client, next(self._links), is_v5=self._is_v5)
         self._beat = beat
         self._admitted_s: float | None = None
         self._subscribe_again_s: float | None = None
@@ -135,7 +137,7 @@ class Broker:
     def _live(self) -> None:
         """Connect and serve until the link ends."""
         self._client, self._admitted_s = self._build(), None
-        self._outgoing = Outgoing(self._client, is_v5=self._is_v5)
+        self._outgoing = Outgoing(self._client, next(self._links), is_v5=self._is_v5)
         self._subscribe_again_s, self._last_words = None, ""
         self._has_left_some = self._hangs_up = False
         try:
@@ -242,8 +244,7 @@ class Broker:
         self._listener.subscribed(refusal)
 
     def _confirmed(self, packet_id: int, code: ReasonCode) -> None:
-        self._outgoing.confirmed(packet_id)
-        self._listener.confirmed(Confirmation(packet_id, code.value))
+        self._listener.confirmed(Confirmation(self._outgoing.confirmed(packet_id), code.value))
 
     def _received(self, message: paho.MQTTMessage) -> None:
         try:

@@ -9,6 +9,7 @@ from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.mqtt import packing
+from agent.mqtt.tolerant import TolerantClient
 from agent.settings import BrokerSettings
 from agent.wire.errors import ConfigError
 from agent.wire.packets import Publication
@@ -39,7 +40,7 @@ def build(settings: BrokerSettings, identity: Identity) -> paho.Client:
         ConfigError: the password or a certificate cannot be used.
     """
     is_v5 = settings.protocol == "5"
-    client = paho.Client(
+    client = TolerantClient(
         CallbackAPIVersion.VERSION2,
         client_id=identity.client_id,
         clean_session=None if is_v5 else not identity.keeps_session,

@@ -13,11 +13,17 @@ from agent.wire.packets import BrokerLimits, Publication
 LOG = structlog.get_logger("promptd.broker")
 
 
+PACKET_IDS = 65_536
+"""A confirmation of an old link must not be taken for one of the next, where packet ids begin anew."""
+
+
 class Outgoing:
     """The publications of one link; safe to use from every thread."""
 
-    def __init__(self, client: paho.Client, *, is_v5: bool) -> None:
+    def __init__(self, client: paho.Client, number: int, *, is_v5: bool) -> None:
+        """Take a client and the number of its link, which makes packet ids unique over all links."""
         self._client = client
+        self._first_id = number * PACKET_IDS
         self._is_v5 = is_v5
         self._limits = BrokerLimits()
         self._quota = _Quota()
@@ -45,11 +51,12 @@ class Outgoing:
         packet_id = None if info.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE else info.mid
         if publication.qos:
             self._quota.sent(packet_id)
-        return packet_id
+        return None if packet_id is None else self._first_id + packet_id
 
-    def confirmed(self, packet_id: int) -> None:
-        """Hear from the broker that it has a publication, or will never have it."""
+    def confirmed(self, packet_id: int) -> int:
+        """Hear from the broker that it has a publication, or will never have it; return its unique id."""
         self._quota.confirmed(packet_id)
+        return self._first_id + packet_id
 
     def _is_too_large(self, publication: Publication) -> bool:
         most_bytes = self._limits.max_packet_bytes

@@ -104,7 +104,7 @@ def health(topics: Topics, vitals: Vitals, state: State, gpus: tuple[Gpu, ...] |
         | {
             "capacity": capacity,
             "oldest_age_s": round(depth.oldest_age_s, 1),
-            "damaged_ledger": str(vitals.ledger.set_aside or "") or None,
+            "damaged_ledger": _damaged(vitals.ledger),
         },
         "link": vitals.link.body(),
         "requests": vitals.meter.requests(),
@@ -113,6 +113,10 @@ def health(topics: Topics, vitals: Vitals, state: State, gpus: tuple[Gpu, ...] |
         "gpu": _gpus() if isinstance(gpus, tuple) else None,
     }
     return _retained(topics.health, body, qos=0)
+
+
+def _damaged(ledger: Ledger) -> str | None:
+    return str(ledger.set_aside) if ledger.set_aside else "gone" if ledger.is_lost else None
 
 
 def _gpus() -> list[dict[str, Any]]:

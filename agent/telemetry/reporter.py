@@ -79,8 +79,12 @@ class Reporter:
         disk = self._vitals.ledger.disk
         if disk.is_short:
             return "blocked", f"no prompt can be stored: {disk.reason}; make room"
-        trouble = self._vitals.link.refusal or self._vitals.dispatcher.trouble()
+        trouble = self._vitals.link.refusal or self._vitals.dispatcher.trouble() or self._refused_answers()
         return ("degraded", trouble) if trouble else _state_of(engine)
+
+    def _refused_answers(self) -> str:
+        parked = self._vitals.ledger.depth().parked
+        return f"the broker refuses {parked} answers; check its ACL and largest packet" if parked else ""
 
 
 def _state_of(engine: EngineState) -> tuple[State, str]:

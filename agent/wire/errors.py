@@ -100,7 +100,7 @@ class Timeout(PromptError):
 
 
 class Conflict(PromptError):
-    """This id was used for another prompt; use a new id for a new prompt."""
+    """This id, or this Correlation Data, was used for another prompt; use new ones for a new prompt."""
 
     code, status = "conflict", 409
 

@@ -103,8 +103,8 @@ class Supervisor:
             with contextlib.suppress(tenacity.RetryError):
                 attempts(self._live)
 
-    def send(self, frame: ToWorker) -> None:
-        """Send to the worker; if it is gone `engine_down` follows, and a prompt too large is refused."""
+    def send(self, frame: ToWorker) -> Refused | None:
+        """Send to the worker; if it is gone `engine_down` follows. Return the refusal of a large prompt."""
         if worker := self._serving:
             try:
                 worker.channel.send(frame)
@@ -115,7 +115,8 @@ class Supervisor:
                 worker.channel.close()
             except FrameError as error:
                 if isinstance(frame, Generate):
-                    self._listener.engine_frame(Refused(frame.id, "payload_too_large", str(error)))
+                    return Refused(frame.id, "payload_too_large", str(error))
+        return None
 
     def kill(self, death: Death) -> None:
         """End a worker that cannot be trusted any more; `engine_down` follows, with this death."""

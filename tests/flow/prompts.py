@@ -2,7 +2,8 @@
 
 import hashlib
 
-from agent.flow.ledger import Entry, Ledger
+from agent.flow.entries import Entry
+from agent.flow.ledger import Ledger
 from agent.wire.packets import Publication
 from agent.wire.prompt import Message, Priority, Prompt, ReplyTo
 

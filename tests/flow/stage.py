@@ -39,11 +39,11 @@ class Stage:
         self.deaths: list[BaseException] = []
         self._thread = spawn("dispatcher", self.dispatcher.run, lambda _, error: self.deaths.append(error))
 
-    def send(self, frame: ToWorker) -> None:
+    def send(self, frame: ToWorker) -> Refused | None:
         if isinstance(frame, Generate) and frame.messages[0].content == self.too_large:
-            self.dispatcher.engine_frame(Refused(frame.id, "payload_too_large", "too large"))
-            return
+            return Refused(frame.id, "payload_too_large", "too large")
         self.frames.append(frame)
+        return None
 
     def stop(self) -> None:
         self.dispatcher.stop()

@@ -209,6 +209,28 @@ def test_after_a_restart_a_parked_answer_is_tried_again(tmp_path: Path) -> None:
     assert (was_sent, [letter.publication for letter in letters]) == ([], [answer()])
 
 
+def test_a_prompt_that_a_bad_disk_has_changed_stands_in_nobodys_way(ledger: Ledger) -> None:
+    for name in ("changed", "whole"):
+        take(ledger, prompt(name))
+    ledger._change("UPDATE prompt SET body = x'ff' WHERE id = 'changed'")
+
+    found = ledger.next_waiting()
+
+    assert found is None or found.prompt.id == "whole"
+    assert claimed(ledger).prompt.id == "whole"
+    assert take(ledger, prompt("changed")) == "new"
+
+
+def test_an_answer_that_a_bad_disk_has_changed_is_computed_anew_when_it_is_asked_for(ledger: Ledger) -> None:
+    take(ledger, prompt("a"))
+    ledger.finish(claimed(ledger).number, answer())
+    ledger._change("UPDATE answer SET body = x'ff'")
+
+    letters = ledger.letters(9)
+
+    assert (letters, take(ledger, prompt("a"))) == ([], "new")
+
+
 def test_births_are_counted(tmp_path: Path) -> None:
     Ledger(tmp_path / "db", ROOM).close()
 

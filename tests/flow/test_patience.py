@@ -3,7 +3,7 @@
 import pytest
 from rig.clock import Clock
 
-from agent.flow.ledger import Entry
+from agent.flow.entries import Entry
 from agent.flow.patience import CHUNK_TOKENS, FIRST_TOKEN_S, NEXT_TOKEN_S, SILENT_S, STEPS, Patience
 from agent.flow.running import Running
 from flow.prompts import prompt

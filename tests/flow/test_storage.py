@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.flow import database, disk
+from agent.flow.birth import Birth
 from agent.flow.disk import BALLAST_BYTES, Disk
 from agent.flow.storage import DiskShortError, Storage, StorageError
 from agent.wire.errors import ConfigError
@@ -45,7 +46,7 @@ def test_a_damaged_file_is_set_aside_and_a_new_one_begun(path: Path) -> None:
 
     assert storage.set_aside is not None
     assert storage.set_aside.read_bytes()[4096 : 4096 * 3] == b"\xff" * (4096 * 2)
-    assert (storage.birth, count(storage)) == (1, 0)
+    assert (storage.birth.number, count(storage)) == (2, 0)
     storage.close()
 
 
@@ -63,7 +64,18 @@ def test_a_whole_file_stays_where_it_is(path: Path) -> None:
 
     storage = Storage(path)
 
-    assert (storage.set_aside, storage.birth) == (None, 2)
+    assert (storage.set_aside, storage.birth) == (None, Birth(2, is_ledger_lost=False))
+    storage.close()
+
+
+def test_a_file_that_has_vanished_is_noticed_and_the_births_go_on(path: Path) -> None:
+    Storage(path).close()
+    for file in path.parent.glob("ledger.db*"):
+        file.unlink()
+
+    storage = Storage(path)
+
+    assert storage.birth == Birth(2, is_ledger_lost=True)
     storage.close()
 
 
@@ -217,7 +229,7 @@ def test_a_disk_that_is_almost_full_takes_nothing_new_before_it_is_full(
     is_short = guarded.is_short
 
     assert is_short
-    assert not guarded.recover()
+    assert not guarded.has_room()
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:

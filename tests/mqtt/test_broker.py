@@ -1,5 +1,6 @@
 """The connection, with a real mosquitto and a listener that remembers."""
 
+import subprocess
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -118,6 +119,31 @@ def test_a_message_arrives_with_its_properties(
             expiry_s=60,
         )
     ]
+
+
+def test_a_message_that_breaks_the_rules_of_mqtt_is_left_out_and_the_next_one_arrives(
+    mosquitto: Mosquitto, join: Callable[..., Broker], ear: Ear
+) -> None:
+    join(mosquitto.port)
+
+    for text, properties in (("bad", ["-D", "publish", "content-type", "\ufefftext/plain"]), ("good", [])):
+        send = [
+            "mosquitto_pub",
+            "-V",
+            "5",
+            "-q",
+            "1",
+            "-p",
+            str(mosquitto.port),
+            "-t",
+            "promptd/in",
+            "-m",
+            text,
+        ]
+        subprocess.run([*send, *properties], check=True)
+
+    ear.wait_for(lambda: len(ear.deliveries) == 1)
+    assert (ear.deliveries[0].payload, ear.reasons) == (b"good", [])
 
 
 def test_a_live_message_that_is_retained_is_seen_as_retained(

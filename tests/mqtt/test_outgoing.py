@@ -38,7 +38,7 @@ def client() -> Client:
 
 @pytest.fixture
 def outgoing(client: Client) -> Outgoing:
-    return Outgoing(cast("paho.Client", client), is_v5=True)
+    return Outgoing(cast("paho.Client", client), 0, is_v5=True)
 
 
 def test_no_more_is_unconfirmed_than_the_broker_wants(outgoing: Outgoing) -> None:
@@ -89,3 +89,9 @@ def test_nothing_is_retained_where_the_broker_cannot(outgoing: Outgoing, client:
     outgoing.publish(Publication("status", b"{}", retain=True))
 
     assert client.retained == [False]
+
+
+def test_the_same_packet_id_on_another_link_is_another_id(client: Client, outgoing: Outgoing) -> None:
+    other = Outgoing(cast("paho.Client", client), 1, is_v5=True)
+
+    assert outgoing.confirmed(7) != other.confirmed(7)

@@ -21,7 +21,7 @@ class Child:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env={**os.environ, **(extra or {})},
+            env={**_plain_environment(), **(extra or {})},
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -69,3 +69,8 @@ class Child:
         with self._news:
             self._has_ended = True
             self._news.notify_all()
+
+
+def _plain_environment() -> dict[str, str]:
+    """Return the environment without settings of a promptd that somebody else runs."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PROMPTD_")}

@@ -97,8 +97,7 @@ def test_a_prompt_too_large_for_the_worker_is_refused_and_harms_nobody(
     supervisor = supervise([candidate("echo")])
     witness.wait_for_up()
 
-    supervisor.send(asking("huge", "\x01" * 300_000))
-    refused = witness.next()
+    refused = supervisor.send(asking("huge", "\x01" * 300_000))
     supervisor.send(asking("small", "hello"))
 
     assert isinstance(refused, Refused)
