@@ -1,6 +1,13 @@
 """The dispatcher: who runs when, and one ending for everybody."""
 
+import pytest
+
+from agent.flow import dispatcher as rules
+from agent.flow.dispatcher import Dispatcher
+from agent.flow.endings import Endings
 from agent.flow.ledger import Ledger
+from agent.flow.meter import Meter
+from agent.wire.errors import QueueFull
 from agent.wire.prompt import Cancel, ReplyTo
 from agent.worker.death import Death
 from agent.worker.frames import Cancel as CancelFrame
@@ -192,3 +199,16 @@ def test_a_prompt_that_has_used_up_its_attempts_in_earlier_lives_is_not_tried_ag
 
     assert stage.endings(1) == {"deadly": "engine_crashed"}
     assert stage.frames == []
+
+
+def test_too_many_cancellations_are_refused_and_hold_nobody_up(ledger: Ledger) -> None:
+    endings = Endings(ledger, Meter(), lambda: None)
+    dispatcher = Dispatcher(ledger, endings, lambda _: None, lambda: None)  # its thread does not run
+    wish = Cancel("nobody", ReplyTo(""))
+    for _ in range(rules.MAX_EVENTS):
+        dispatcher.cancel(wish)
+
+    with pytest.raises(QueueFull) as caught:
+        dispatcher.cancel(wish)
+
+    assert caught.value.retry_after_ms
