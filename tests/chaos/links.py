@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.mqtt.take_overs import SHORT_LIFE_S
 from chaos.device import Device
 from chaos.proxy import FAIR, HALF_OPEN, Proxy, Weather
 from chaos.stand import WINDOW, Stand, stand
@@ -38,7 +39,7 @@ def broker_kills(folder: Path, times: int) -> Finding:
 def _restart_brokers(folder: Path, times: int, number: signal.Signals) -> Finding:
     with stand(folder) as s:
         for _ in range(times):
-            time.sleep(s.rng.uniform(0.2, 1))
+            time.sleep(s.rng.uniform(SHORT_LIFE_S, 2 * SHORT_LIFE_S))
             s.broker.stop(number)
             time.sleep(s.rng.uniform(0, 1))
             s.broker.start()
@@ -92,6 +93,7 @@ def bad_links(folder: Path, times: int) -> Finding:
                 _chat(s, fault.name)
             s.proxy.heal()
             s.recover()
+            time.sleep(SHORT_LIFE_S)  # links that live shorter look like another client with this id
         return s.finish(times, goal_s=RECONNECT_S)
 
 
