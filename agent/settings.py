@@ -269,7 +269,8 @@ def _check_variables() -> None:
             name = variable[len(PREFIX) :].split("__")[0].lower()
             if name not in Settings.model_fields:
                 near = difflib.get_close_matches(name, Settings.model_fields, n=1, cutoff=0.5)
-                hint = f"; did you mean {PREFIX}{near[0].upper()}?" if near else ""
+                rest = variable[len(PREFIX) + len(name) :].upper()
+                hint = f"; did you mean {PREFIX}{near[0].upper()}{rest}?" if near else ""
                 raise ConfigError(f"unknown variable {variable}{hint}")
 
 
