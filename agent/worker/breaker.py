@@ -1,7 +1,7 @@
 """When to stop trying: a candidate that kills its workers is left out, an engine that keeps dying rests.
 
 A library that crashes while it loads would otherwise cost every later restart its time, and an engine that
-dies again and again would burn the box while every prompt waits (docs/decisions/0010).
+dies again and again would burn the box while every prompt waits (docs/decisions/0009).
 """
 
 import time

@@ -1,7 +1,7 @@
 """Why a worker ended: its exit code, what the kernel counted, and its last words, as one cause to count.
 
 The reason is published. A worker that has seen a requester's text may repeat it on standard error, so of such
-a worker nothing is told but what matches a sign below, and of that only the match (docs/decisions/0011).
+a worker nothing is told but what matches a sign below, and of that only the match (docs/decisions/0010).
 """
 
 import re
