@@ -75,7 +75,7 @@ ALONE = """
 
 Differences and ratios between neighbours measured in turn. The two figures of a chat through MQTT are
 medians of 31 pairs: requester, broker, agent and two computing threads share two cores, and what the first
-three need, the last two lose. The agent keeps the beginning of that chat and the engine in process computes it
+three need, the last two lose. The agent keeps the beginning of that chat, the engine in process computes it
 anew each time, so the first token is not of equal work.
 
 | what | measured | goal |
