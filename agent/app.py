@@ -232,9 +232,8 @@ class Agent:
             self._threads[name].join(max(0.1, began_s + STOP_BUDGET_S - time.monotonic()))
             if self._threads[name].is_alive():
                 LOG.warning("late_at_stop", thread=name)
-        with contextlib.suppress(
-            DiskShortError
-        ):  # what ran is found running, and put back, at the next start
+        # On a full disk what ran stays "running", and is put back at the next start.
+        with contextlib.suppress(DiskShortError):
             self._dispatcher.requeue()
         self._ledger.close()
         LOG.info("agent_stopped", took_s=round(time.monotonic() - began_s, 2), exit_code=self._exit_code)

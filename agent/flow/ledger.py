@@ -206,6 +206,10 @@ class Ledger:
             self._storage.wipe()
         return forgotten
 
+    def parked(self) -> int:
+        """Count the answers that the broker refuses."""
+        return int(self._storage.fetch("SELECT count(*) FROM answer WHERE state = 'parked'")[0][0])
+
     def depth(self) -> Depth:
         """Count what lies in the ledger."""
         waiting, oldest_s = self._storage.fetch(
@@ -213,8 +217,7 @@ class Ledger:
         )[0]
         (running,) = self._storage.fetch("SELECT count(*) FROM prompt WHERE state = 'running'")[0]
         (unsent,) = self._storage.fetch("SELECT count(*) FROM answer WHERE state = 'unsent'")[0]
-        (parked,) = self._storage.fetch("SELECT count(*) FROM answer WHERE state = 'parked'")[0]
-        return Depth(waiting, running, unsent, parked, now_s() - oldest_s if waiting else 0.0)
+        return Depth(waiting, running, unsent, self.parked(), now_s() - oldest_s if waiting else 0.0)
 
     def _check_room(self, db: Connection, size_bytes: int) -> None:
         query = "SELECT count(*), coalesce(sum(size_bytes), 0) FROM prompt WHERE state = 'waiting'"

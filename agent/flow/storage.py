@@ -131,35 +131,31 @@ class Storage:
             self._db.close()
 
     def _open(self, path: Path) -> tuple[sqlite3.Connection, Path | None]:
-        """Open the file, if need be with the room of the ballast."""
-        try:
-            opened = open_database(path)
-        except (OSError, sqlite3.Error) as trouble:
-            self.disk.trouble(f"the ledger cannot be opened: {trouble}")
-            try:
-                opened = open_database(path)
-            except (OSError, sqlite3.Error) as error:
-                raise StorageError(f"cannot open the ledger {path}: {error}; is the disk full?") from error
+        opened = self._with_ballast(path, lambda: open_database(path))
         return opened.connection, opened.set_aside
 
     def _begin_life(self, path: Path) -> Birth:
-        """Count this start, if need be with the room of the ballast."""
+        """Count this start, in the ledger and beside it."""
         file = path.with_name("births")
         earlier = birth.counted(file)
 
         def begin(db: sqlite3.Connection) -> Birth:
             return birth.begin(db, earlier, now_s())
 
-        try:
-            begun = self._commit(_Change(begin, durable=True))
-        except sqlite3.OperationalError as trouble:
-            self.disk.trouble(f"the ledger cannot be written: {trouble}")
-            try:
-                begun = self._commit(_Change(begin, durable=True))
-            except sqlite3.OperationalError as error:
-                raise StorageError(f"cannot write the ledger {path}: {error}; is the disk full?") from error
+        begun = self._with_ballast(path, lambda: self._commit(_Change(begin, durable=True)))
         birth.count(file, begun)
         return begun
+
+    def _with_ballast(self, path: Path, attempt: Callable[[], Result]) -> Result:
+        """Do what a start cannot do without, if need be with the room of the ballast."""
+        try:
+            return attempt()
+        except (OSError, sqlite3.Error) as trouble:
+            self.disk.trouble(f"the ledger cannot be used: {trouble}")
+        try:
+            return attempt()
+        except (OSError, sqlite3.Error) as error:
+            raise StorageError(f"the ledger {path} cannot be used: {error}; is the disk full?") from error
 
     def _commit(self, change: "_Change[Result]") -> Result:
         self._waiting.append(change)

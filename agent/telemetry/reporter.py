@@ -83,7 +83,7 @@ class Reporter:
         return ("degraded", trouble) if trouble else _state_of(engine)
 
     def _refused_answers(self) -> str:
-        parked = self._vitals.ledger.depth().parked
+        parked = self._vitals.ledger.parked()
         return f"the broker refuses {parked} answers; check its ACL and largest packet" if parked else ""
 
 
