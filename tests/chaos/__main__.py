@@ -1,6 +1,7 @@
 """Breaks everything around the agent and prints what came of it: `make chaos`."""
 
 import argparse
+import datetime as dt
 import logging
 import signal
 import sys
@@ -8,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from chaos.kept import keep, kept
 from chaos.report import Row, table, write
 from chaos.scenarios import LONG_MINUTES, SCENARIOS, Scenario
 from chaos.tally import Finding, Tally
@@ -25,10 +27,12 @@ def main() -> int:
     for scenario in chosen:
         finding = _run(scenario, scenario.times(is_short=given.short, scale=given.minutes / LONG_MINUTES))
         has_broken_off |= not finding.tried
-        rows.append(Row(scenario, finding))
+        rows.append(Row(scenario, finding, dt.datetime.now(dt.UTC).date()))
+        if finding.tried and not given.short:
+            keep(rows[-1])
     print(table(rows))
     if given.markdown:
-        write(rows, given.markdown)
+        write(list(kept()), given.markdown)
     return int(has_broken_off or any(row.is_harmful for row in rows))
 
 
@@ -40,7 +44,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--minutes", type=float, default=LONG_MINUTES, help="about how long all scenarios together may take"
     )
-    parser.add_argument("--markdown", type=Path, help="write the table into this page, too")
+    parser.add_argument(
+        "--markdown", type=Path, help="draw this page from the last long results of each scenario"
+    )
     given = parser.parse_args()
     if unknown := set(given.names) - set(names):
         parser.error(f"there is no scenario {', '.join(sorted(unknown))}; see --help")

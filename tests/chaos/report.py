@@ -19,6 +19,8 @@ class Row:
 
     scenario: Scenario
     finding: Finding
+    day: dt.date
+    """When it was measured."""
 
     @property
     def is_harmful(self) -> bool:
@@ -51,7 +53,7 @@ def table(rows: list[Row]) -> str:
 
 
 def write(rows: list[Row], page: Path) -> None:
-    """Put the table into its place on the page, with date and machine.
+    """Put the table into its place on the page, with its days and the machine.
 
     Raises:
         ValueError: the page has no such place.
@@ -60,7 +62,8 @@ def write(rows: list[Row], page: Path) -> None:
     machine = f"{facts.cpu.model}, {facts.cpu.usable_physical_cores} cores, {facts.system}"
     before, rest = page.read_text(encoding="utf-8").split(BEGIN)
     _, after = rest.split(END)
-    measured = f"{dt.datetime.now(dt.UTC):%Y-%m-%d}, {machine}.\n\n{table(rows)}"
+    days = " and ".join(sorted({row.day.isoformat() for row in rows}))
+    measured = f"{days}, {machine}.\n\n{table(rows)}"
     page.write_text(before + BEGIN + measured + END + after, encoding="utf-8")
 
 

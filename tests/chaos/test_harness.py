@@ -1,6 +1,8 @@
 """The harness where it could lie: a loss not counted, a link not cut, a power cut that harms nothing."""
 
+import datetime as dt
 import json
+import math
 import socket
 import time
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ from rig.mosquitto import Mosquitto
 from chaos import packets, power
 from chaos.cases import CASES
 from chaos.fake_broker import Limits, Prompt
+from chaos.kept import keep, kept
 from chaos.proxy import HALF_OPEN, Proxy, Weather
 from chaos.report import BEGIN, END, Row, write
 from chaos.requester import Question, Requester
@@ -208,9 +211,21 @@ def test_the_table_replaces_the_one_that_stood_on_the_page(tmp_path: Path) -> No
     page = tmp_path / "page.md"
     page.write_text(f"before\n{BEGIN}old{END}after\n")
 
-    write([Row(SCENARIOS[0], Finding(1, Tally(), ("it hurts",)))], page)
+    write([Row(SCENARIOS[0], Finding(1, Tally(), ("it hurts",)), dt.date(2026, 1, 2))], page)
 
     text = page.read_text()
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert ("old" in text, "it hurts" in text) == (False, True)
+
+
+def test_a_result_is_kept_until_its_scenario_is_run_again(tmp_path: Path) -> None:
+    results, day = tmp_path / "build" / "chaos.json", dt.date(2026, 1, 2)
+    never = Finding(1, Tally(3, 2), ("1 never answered",), recoveries_s=(math.inf,))
+    fine = Finding(5, Tally(4, 4), recoveries_s=(0.5,))
+    keep(Row(SCENARIOS[1], never, day), results)
+    keep(Row(SCENARIOS[0], never, day), results)
+
+    keep(Row(SCENARIOS[0], fine, day), results)
+
+    assert [row.finding for row in kept(results)] == [fine, never]
