@@ -13,7 +13,7 @@ NO_AMX := -DCMAKE_C_FLAGS=-U__AMX_INT8__ -DCMAKE_CXX_FLAGS=-U__AMX_INT8__
 INSTALLED := .venv/.installed
 PROGRAMS := mosquitto mosquitto_rr cmake ninja g++ systemd-analyze strace faketime
 PACKAGES := mosquitto mosquitto-clients cmake ninja-build g++ systemd strace faketime python3-dev python3-venv
-SOURCES := agent tests benchmarks demo_model
+SOURCES := agent provisioning tests benchmarks demo_model
 
 .PHONY: help demo test check format bench chaos install wheelhouse clean
 

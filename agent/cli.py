@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from agent import __version__
-from agent.settings import Settings, load
+from agent.settings import Settings
+from agent.settings_file import load
 from agent.wire.errors import AgentError
 
 app = typer.Typer(

@@ -1,23 +1,20 @@
-"""Settings: read once from a TOML file and `PROMPTD_*` variables, checked, frozen, handed down in slices."""
+"""What can be set: checked, frozen, handed down in slices. `settings_file.py` reads it."""
 
-import difflib
 import os
 import re
 import socket
-import tomllib
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from agent.wire.errors import ConfigError
 from agent.wire.topics import IDENTIFIER
 
 PREFIX = "PROMPTD_"
-DEFAULT_FILE = Path("/etc/promptd/promptd.toml")
 PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 
 Auto = Literal["auto"]
@@ -165,6 +162,26 @@ class EngineSettings(_Section):
         return value
 
 
+class IdentitySettings(_Section):
+    """Who this box is: the certificate that it asks for, renews and keeps by itself."""
+
+    folder: Path | None = None
+    """Where its keys and certificates lie; by default `identity` in the state folder."""
+    claim_cert_file: Path | None = None
+    claim_key_file: Path | None = None
+    """With these a box without a certificate asks the provisioning service for its first one."""
+    token_file: Path | None = None
+    serial: str = ""
+    """Which box this is, for the provisioning service; by default what the board says."""
+    renew_at: float = Field(default=0.67, ge=0.1, le=0.95)
+    """After this share of a certificate's life the next one is asked for."""
+
+    @field_validator("folder", "claim_cert_file", "claim_key_file", "token_file", mode="before")
+    @classmethod
+    def _no_path(cls, value: Any) -> Any:  # noqa: ANN401 -- a validator sees what the file holds
+        return None if value == "" else value
+
+
 class TelemetrySettings(_Section):
     """How often the box reports."""
 
@@ -192,6 +209,7 @@ class Settings(BaseSettings):
     device_id: str = Field(default_factory=_host_name)
     state_dir: Path = Field(default_factory=_state_dir)
     broker: BrokerSettings = BrokerSettings()
+    identity: IdentitySettings = IdentitySettings()
     queue: QueueSettings = QueueSettings()
     engine: EngineSettings = EngineSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
@@ -213,74 +231,10 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- pydantic's signature
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- pydantic's signature
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Let the environment win over the file, which arrives as keyword arguments."""
+        """Let the environment win over the files, which arrive as keyword arguments."""
         return env_settings, init_settings
 
-
-def load(file: Path | None = None, *, context_length: int | None = None) -> Settings:
-    """Read the settings from `file`, else the system file if there is one, and the environment.
-
-    `context_length` comes from the command line and wins over both.
-
-    Raises:
-        ConfigError: a file is missing or not TOML, a key is unknown, or a value is out of range.
-    """
-    settings = _load(file)
-    if context_length is None:
-        return settings
-    engine = settings.engine.model_copy(update={"context_length": context_length})
-    return settings.model_copy(update={"engine": engine})
-
-
-def _load(file: Path | None) -> Settings:
-    path = file or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
-    table = _read(path) if path else {}
-    _check_variables()
-    try:
-        return Settings(**table)
-    except SettingsError as error:
-        raise ConfigError(f"a PROMPTD_ variable cannot be understood: {error}; lists are JSON") from error
-    except ValidationError as error:
-        raise ConfigError("; ".join(_sentence(detail, path) for detail in error.errors())) from error
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
-
-
-def _sentence(detail: Any, path: Path | None) -> str:  # noqa: ANN401 -- pydantic's ErrorDetails
-    levels = [str(level) for level in detail["loc"]]
-    name, where = ".".join(levels), f" in {path}" if path else ""
-    if detail["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(name, _known_keys(), n=1, cutoff=0.5)
-        return f"unknown setting {name}{where}" + (f"; did you mean {near[0]}?" if near else "")
-    return f"{name}{where}: {detail['msg'].removeprefix('Value error, ')}"
-
-
-def _check_variables() -> None:
-    """Refuse a variable with a misspelt first level, which would otherwise be ignored in silence."""
-    for variable in os.environ:
-        if variable.upper().startswith(PREFIX):
-            name = variable[len(PREFIX) :].split("__")[0].lower()
-            if name not in Settings.model_fields:
-                near = difflib.get_close_matches(name, Settings.model_fields, n=1, cutoff=0.5)
-                rest = variable[len(PREFIX) + len(name) :].upper()
-                hint = f"; did you mean {PREFIX}{near[0].upper()}{rest}?" if near else ""
-                raise ConfigError(f"unknown variable {variable}{hint}")
-
-
-def _known_keys() -> list[str]:
-    keys: list[str] = []
-    for name, field in Settings.model_fields.items():
-        section = field.annotation
-        if isinstance(section, type) and issubclass(section, BaseModel):
-            keys += [name]
-            keys += [f"{name}.{key}" for key in section.model_fields]
-        else:
-            keys.append(name)
-    return keys
+    @property
+    def identity_dir(self) -> Path:
+        """Where the keys and certificates of this box lie."""
+        return self.identity.folder or self.state_dir / "identity"

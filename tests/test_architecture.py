@@ -8,17 +8,22 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1] / "agent"
+HOUSE = Path(__file__).parents[1]
+ROOT = HOUSE / "agent"
 FILES = sorted(ROOT.rglob("*.py"))
-ROOMS = ("wire", "mqtt", "flow", "worker", "engines", "hardware", "models", "telemetry", "host")
+ROOMS = ("wire", "mqtt", "flow", "worker", "engines", "hardware", "models", "telemetry", "host", "identity")
 SOURCES = {str(file.relative_to(ROOT)): file.read_text(encoding="utf-8") for file in FILES}
+FLEET_FILES = sorted((HOUSE / "provisioning").rglob("*.py"))
+FLEET_SOURCES = {str(file.relative_to(HOUSE)): file.read_text(encoding="utf-8") for file in FLEET_FILES}
+EVERY_SOURCE = SOURCES | FLEET_SOURCES
 
 MAY_IMPORT: dict[str, set[str]] = {
     "wire": set(),
     "mqtt": {"settings", "wire"},
     "engines": {"wire"},
     "host": {"settings", "wire"},
-    "models": {"engines", "hardware", "settings", "wire"},
+    "identity": {"host", "mqtt", "settings", "wire"},
+    "models": {"engines", "hardware", "settings", "settings_file", "wire"},
     "hardware": {"engines", "models", "settings"},
     "worker": {"engines", "hardware", "host", "settings", "wire"},
     "flow": {"engines", "wire", "worker"},
@@ -32,6 +37,9 @@ MAY_NOT_GO_ROUND = set(ROOMS) - {"models", "hardware"}
 Hardware judges models by their manifests, and the model commands ask it for its judgement.
 """
 
+FLEET_MAY_IMPORT = {"client", "host", "identity", "mqtt", "models", "settings", "wire"}
+"""Of the agent. The agent imports nothing of the fleet tools: a box works without them."""
+
 OWNERS = {
     "paho": ("mqtt/",),
     "llama_cpp": ("engines/llama_",),
@@ -44,8 +52,10 @@ OWNERS = {
     "pynvml": ("hardware/",),
     "cpuinfo": ("hardware/",),
     "psutil": ("hardware/", "telemetry/"),
-    "sqlite3": ("flow/",),
-    "typer": ("cli.py", "demo.py", "detect.py", "models/commands.py"),
+    "sqlite3": ("flow/", "provisioning/registry.py"),
+    "cryptography": ("identity/", "provisioning/authority/", "provisioning/enrolment/"),
+    "yaml": ("provisioning/inventory_file.py",),
+    "typer": ("provisioning/cli.py", "cli.py", "demo.py", "detect.py", "models/commands.py"),
     "rich": ("calibration_report.py", "cli.py", "demo.py", "detect.py", "models/commands.py"),
 }
 
@@ -102,7 +112,9 @@ def test_nothing_imports_its_way_back_to_a_lower_room(room: str) -> None:
 @pytest.mark.parametrize("library", OWNERS)
 def test_a_foreign_library_is_imported_only_by_its_owners(library: str) -> None:
     users = [
-        path for path, source in SOURCES.items() if any(m.split(".")[0] == library for m in _imports(source))
+        path
+        for path, source in EVERY_SOURCE.items()
+        if any(m.split(".")[0] == library for m in _imports(source))
     ]
 
     strangers = [path for path in users if not path.startswith(OWNERS[library])]
@@ -118,18 +130,32 @@ def test_the_agent_process_loads_no_inference_library_and_no_numpy() -> None:
     assert done.stdout.split() == []
 
 
-@pytest.mark.parametrize("path", SOURCES)
+def test_the_fleet_tools_import_only_the_contract_and_the_way_to_the_broker() -> None:
+    modules = {module for source in FLEET_SOURCES.values() for module in _imports(source)}
+
+    used = {module.split(".")[1] for module in modules if module.startswith("agent.")}
+
+    assert used - {"__version__"} <= FLEET_MAY_IMPORT
+
+
+def test_the_agent_does_not_know_the_fleet_tools() -> None:
+    modules = {module.split(".")[0] for source in SOURCES.values() for module in _imports(source)}
+
+    assert "provisioning" not in modules
+
+
+@pytest.mark.parametrize("path", EVERY_SOURCE)
 def test_no_module_grows_beyond_its_budget(path: str) -> None:
-    lines = SOURCES[path].count("\n")
+    lines = EVERY_SOURCE[path].count("\n")
 
     assert lines <= MAX_MODULE_LINES
 
 
-@pytest.mark.parametrize("path", SOURCES)
+@pytest.mark.parametrize("path", EVERY_SOURCE)
 def test_no_function_grows_beyond_its_budget(path: str) -> None:
     functions = [
         node
-        for node in ast.walk(ast.parse(SOURCES[path]))
+        for node in ast.walk(ast.parse(EVERY_SOURCE[path]))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
 
@@ -139,13 +165,13 @@ def test_no_function_grows_beyond_its_budget(path: str) -> None:
 
 
 def test_every_file_name_says_what_it_holds() -> None:
-    names = {file.stem for file in FILES}
+    names = {file.stem for file in (*FILES, *FLEET_FILES)}
 
     assert names & FORBIDDEN_NAMES == set()
 
 
-@pytest.mark.parametrize("path", [path for path in SOURCES if SOURCES[path].strip()])
+@pytest.mark.parametrize("path", [path for path in EVERY_SOURCE if EVERY_SOURCE[path].strip()])
 def test_every_module_opens_with_what_it_owns(path: str) -> None:
-    docstring = ast.get_docstring(ast.parse(SOURCES[path]))
+    docstring = ast.get_docstring(ast.parse(EVERY_SOURCE[path]))
 
     assert docstring

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from agent.settings import Settings, load
+from agent.settings import Settings
+from agent.settings_file import load
 from agent.wire.errors import ConfigError
 
 
@@ -76,6 +77,24 @@ def test_the_command_line_wins_over_variables_and_file(file: Path, monkeypatch: 
     engine = load(file, context_length=512).engine
 
     assert (engine.context_length, engine.prefer) == (512, "echo")
+
+
+def test_what_came_with_the_certificate_wins_over_the_file_key_by_key(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text(
+        f'state_dir = "{tmp_path}"\ndevice_id = "new"\n[broker]\nroot = "plant"\nkeepalive_s = 30\n'
+    )
+    (tmp_path / "provisioned.toml").write_text(
+        'device_id = "box-17"\n[broker]\nkeepalive_s = 60\nusername = "x"\n'
+    )
+    monkeypatch.setenv("PROMPTD_BROKER__USERNAME", "from-environment")
+
+    settings = load(file)
+
+    broker = settings.broker
+    assert (settings.device_id, broker.root, broker.keepalive_s) == ("box-17", "plant", 60)
+    assert broker.username == "from-environment"
 
 
 def test_the_state_folder_comes_from_systemd_when_it_gives_one(monkeypatch: pytest.MonkeyPatch) -> None:

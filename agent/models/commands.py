@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agent import settings as configuration
+from agent import settings_file as configuration
 from agent.models.catalogue import BY_NAME, CATALOGUE, CatalogueEntry
 from agent.models.fit import choose_engine, judge
 from agent.models.inspect import inspect_path

@@ -63,6 +63,16 @@ class Topics:
         """Return the topic of one kind of event."""
         return f"{self.prefix}/event/{kind}"
 
+    @property
+    def certificate_request(self) -> str:
+        """Where the device asks for its next certificate."""
+        return f"{self.prefix}/certificate/request"
+
+    @property
+    def certificate_reply(self) -> str:
+        """Where the provisioning service answers."""
+        return f"{self.prefix}/certificate/reply"
+
     def operation(self, topic: str) -> str:
         """Return the last level of a request topic."""
         return topic.rpartition("/")[2]
@@ -71,6 +81,25 @@ class Topics:
     def default_response_filters(self) -> tuple[str, ...]:
         """Where a Response Topic may point unless `broker.response_topics` says otherwise."""
         return (f"{self.root}/{VERSION}/client/+/response/#", f"{self.prefix}/response/#")
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentTopics:
+    """The topics of one box that has no name yet: `claim` let it in, `request` is a random id of its own."""
+
+    root: str
+    claim: str
+    request: str
+
+    @property
+    def ask(self) -> str:
+        """Where the box asks for its first certificate."""
+        return f"{self.root}/{VERSION}/enrol/{self.claim}/{self.request}/request"
+
+    @property
+    def reply(self) -> str:
+        """Where the provisioning service answers; the box subscribes before it asks."""
+        return f"{self.root}/{VERSION}/enrol/{self.claim}/{self.request}/reply"
 
 
 @dataclass(frozen=True, slots=True)

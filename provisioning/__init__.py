@@ -1,0 +1,1 @@
+"""The fleet: inventory, certificates, broker rules, bundles, enrolment; for the operator."""
