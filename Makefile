@@ -15,7 +15,7 @@ PROGRAMS := mosquitto mosquitto_rr cmake ninja g++ systemd-analyze strace faketi
 PACKAGES := mosquitto mosquitto-clients cmake ninja-build g++ systemd strace faketime python3-dev python3-venv
 SOURCES := agent provisioning tests benchmarks demo_model
 
-.PHONY: help demo test check format bench chaos install wheelhouse clean
+.PHONY: help demo test check format bench chaos soak install wheelhouse clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -40,6 +40,9 @@ bench: install ## the figures of docs/benchmarks.md; BENCH=eight for one of them
 
 chaos: install ## break everything around the agent, and count; CHAOS=--short for a look, CHAOS=--help for more
 	@PYTHONPATH=tests $(BIN)/python -m chaos $(or $(CHAOS),--markdown docs/reliability.md)
+
+soak: install ## hours of steady load with kills and restarts, and what grows; SOAK="--minutes 480", default 20
+	@PYTHONPATH=tests $(BIN)/python -m chaos.soak $(or $(SOAK),--markdown docs/reliability.md)
 
 wheelhouse: install ## portable wheels for a whole fleet of this architecture: no box compiles anything
 	@mkdir -p dist/wheelhouse
