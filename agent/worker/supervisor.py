@@ -77,7 +77,8 @@ class Supervisor:
         self._candidates = candidates
         self._misfits = tuple(misfits)
         self._listener = listener
-        self._beat = beat
+        self.beat = beat
+        """Called by whoever has the supervisor's thread, as often as it moves."""
         self._unit_socket = wishes.socket
         self._is_required = bool(wishes.require)
         self._breaker = Breaker()
@@ -135,7 +136,7 @@ class Supervisor:
     def _pause(self, duration_s: float) -> None:
         end_s = time.monotonic() + duration_s
         while (left_s := end_s - time.monotonic()) > 0 and not self._stopping.wait(min(left_s, TICK_S)):
-            self._beat()
+            self.beat()
 
     def _live(self) -> None:
         """Start the first candidate that proves itself and serve until it dies."""
@@ -191,7 +192,7 @@ class Supervisor:
         has_died = False
         for candidate in trials:
             try:
-                proven = start(candidate, self._open_worker, self._beat)
+                proven = start(candidate, self._open_worker, self.beat)
             except WorkerMissing as error:
                 self.state = replace(self.state, phase="down", reason=str(error))
                 raise _DiedYoungError from error

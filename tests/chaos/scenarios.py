@@ -172,7 +172,7 @@ SCENARIOS = (
         "all refused: native code sees none, or does not serve with it",
         bad_models.bad_models,
         10,
-        1000,
+        1200,
         bad_models.AGENT_EVERY,
     ),
     Scenario(
