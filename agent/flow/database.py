@@ -73,6 +73,17 @@ def may_pass(error: sqlite3.Error) -> bool:
     )
 
 
+def told(error: sqlite3.Error) -> str:
+    """Return what went wrong, and what a person can do about it."""
+    match _code(error):
+        case sqlite3.SQLITE_BUSY:
+            return f"{error}; end the other program that holds it"
+        case sqlite3.SQLITE_FULL:
+            return f"{error}; make room on the disk"
+        case _:
+            return f"{error}; check the disk, and make room on it"
+
+
 def _code(error: sqlite3.Error) -> int:
     """Return the primary result code, without the extension in its upper bits."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF

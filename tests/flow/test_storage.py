@@ -239,3 +239,21 @@ def wait_until(is_so: Callable[[], bool]) -> None:
             return
         news.wait(0.01)
     raise AssertionError("it did not happen")
+
+
+@pytest.mark.parametrize(("is_locked", "advice"), [(True, "end the other program"), (False, "make room")])
+def test_a_write_that_fails_is_told_with_what_a_person_can_do(
+    path: Path, monkeypatch: pytest.MonkeyPatch, *, is_locked: bool, advice: str
+) -> None:
+    monkeypatch.setattr(database, "PRAGMAS", ("journal_mode=WAL", "busy_timeout=0"))
+    storage = Storage(path)
+    other = sqlite3.connect(path, isolation_level=None)
+    if is_locked:
+        other.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(DiskShortError):
+        storage.try_write(full)
+
+    other.close()
+    assert advice in storage.disk.reason
+    storage.close()
