@@ -151,6 +151,6 @@ def _agent(folder: Path, copy: Copy) -> str:
         Device(folder / "agent", broker.url, {"engine": engine}) as device,
     ):
         device.wait_for_end(PATIENCE_S)
-        code, words = device.exit_code, device.last_words
-    is_refused = code == CONFIGURATION and "engine.require" in words
-    return "" if is_refused else f"{where} was flipped, and the agent ended with {code}: {words}"
+        is_refused = device.exit_code == CONFIGURATION and device.count("engine.require") > 0
+        ending = f"{device.exit_code}: {device.last_words}"
+    return "" if is_refused else f"{where} was flipped, and the agent ended with {ending}"

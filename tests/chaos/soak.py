@@ -169,6 +169,10 @@ class Soak:
         self.stand.broker.start()
 
     def _sample(self) -> None:
+        if self.stand.device.exit_code is not None:
+            self.stand.device.look()
+            self.stand.device.launch()
+            return
         agent = psutil.Process(self.stand.device.child.process.pid)
         ledger = self.stand.device.state_dir / "ledger.db"
         with agent.oneshot():
