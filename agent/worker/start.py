@@ -86,6 +86,10 @@ class WorkerMissing(EngineError):
     """There is no worker to start an engine in; that says nothing about the engine."""
 
 
+class ModelChanged(EngineError):
+    """A file was changed while it was loaded; that says nothing of what lies there now."""
+
+
 class WorkerDied(EngineError):
     """The worker ended before its engine was proven: not a refusal, but a crash, a hang or nonsense."""
 
@@ -102,6 +106,7 @@ def start(
     Raises:
         WorkerMissing: there is no worker.
         WorkerDied: it crashed, hung or spoke nonsense; the worker is gone.
+        ModelChanged: a file was swapped meanwhile; the worker is gone.
         EngineError: its files are not to be trusted, or it did not prove itself, and why; the worker is gone.
     """
     if fault := candidate.guard.admit(idle):
@@ -116,7 +121,7 @@ def start(
     with _watched(worker, "while it answered a short prompt"):
         step_s = _prove(worker, candidate, facts)
         if change := candidate.guard.changed():  # weights that are only mapped are read as late as here
-            raise EngineError(change)
+            raise ModelChanged(change)
     return Proven(facts, candidate.badge, step_s)
 
 

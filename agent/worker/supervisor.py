@@ -23,7 +23,7 @@ from agent.worker.breaker import PAUSE_S, STEADY_S, Breaker
 from agent.worker.death import BREACH, Death
 from agent.worker.frames import TICK_S, FrameError, FromWorker, Generate, Refused, ToWorker
 from agent.worker.process import Worker
-from agent.worker.start import Candidate, Proven, WorkerDied, WorkerMissing, start
+from agent.worker.start import Candidate, ModelChanged, Proven, WorkerDied, WorkerMissing, start
 
 LOG = structlog.get_logger("promptd.engine")
 
@@ -193,7 +193,7 @@ class Supervisor:
         for candidate in trials:
             try:
                 proven = start(candidate, self._open_worker, self.beat)
-            except WorkerMissing as error:
+            except (WorkerMissing, ModelChanged) as error:
                 self.state = replace(self.state, phase="down", reason=str(error))
                 raise _DiedYoungError from error
             except EngineError as error:

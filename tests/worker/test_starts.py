@@ -1,5 +1,6 @@
 """Workers that die, hang or talk nonsense before they are proven; their engine is `worker/deadly.py`."""
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -136,16 +137,16 @@ def test_an_engine_that_keeps_dying_rests_and_comes_back(
 
 
 class SwappedGuard:
-    """Admits a file that is another one when it has been loaded."""
+    """Admits a file that is another one when it has been loaded, for the first time."""
 
     def __init__(self, fault: str = "", change: str = "") -> None:
-        self._fault, self._change = fault, change
+        self._fault, self._changes = fault, [change]
 
     def admit(self, _idle: Callable[[], None]) -> str:
         return self._fault
 
     def changed(self) -> str:
-        return self._change
+        return self._changes.pop() if self._changes else ""
 
 
 def test_what_the_guard_does_not_admit_is_never_shown_to_a_worker() -> None:
@@ -164,3 +165,19 @@ def test_an_engine_whose_file_changed_while_it_was_loaded_does_not_serve() -> No
 
     assert worker._child is not None
     assert worker._child.returncode is not None
+
+
+def test_a_file_that_changes_while_it_is_loaded_is_loaded_again_even_where_the_variant_is_required(
+    witness: Witness,
+) -> None:
+    swapped = replace(candidate("echo"), guard=SwappedGuard(change="weights.gguf was changed"))
+    supervisor = Supervisor([swapped], EngineSettings(require="echo"), witness)
+    thread = threading.Thread(target=supervisor.run)
+
+    thread.start()
+    witness.wait_for_up()
+
+    assert supervisor.state.phase == "ready"
+    supervisor.stop()
+    thread.join(10)
+    assert not thread.is_alive()
