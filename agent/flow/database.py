@@ -15,7 +15,7 @@ PRAGMAS = (
     "foreign_keys=ON",
     "secure_delete=ON",
     "journal_size_limit=8388608",
-    "busy_timeout=5000",
+    "busy_timeout=1000",  # every thread waits meanwhile, also the one that feeds the watchdog
 )
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 SIDE_FILES = ("", "-wal", "-shm")

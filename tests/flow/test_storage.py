@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -256,4 +257,26 @@ def test_a_write_that_fails_is_told_with_what_a_person_can_do(
 
     other.close()
     assert advice in storage.disk.reason
+    storage.close()
+
+
+def test_who_only_reads_is_not_held_up_for_long_by_a_program_that_holds_the_ledger(path: Path) -> None:
+    storage = Storage(path)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    writers = [
+        threading.Thread(target=storage.write, args=(insert,), kwargs={"durable": True}) for _ in "abc"
+    ]
+    for writer in writers:
+        writer.start()
+
+    began_s = time.monotonic()
+    for _ in range(3):
+        count(storage)
+    took_s = time.monotonic() - began_s
+
+    other.close()
+    for writer in writers:
+        writer.join(PATIENCE_S)
+    assert (count(storage), took_s < PATIENCE_S) == (3, True)
     storage.close()
