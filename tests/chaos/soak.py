@@ -137,6 +137,8 @@ class Soak:
     minutes: float
     samples: list[Sample] = field(default_factory=list)
     asked: int = 0
+    worker: psutil.Process | None = None
+    """As it was at the last sample."""
 
     def run(self) -> tuple[int, int]:
         """Keep the load up and break something now and then; return how many workers and brokers."""
@@ -172,7 +174,9 @@ class Soak:
         if self.stand.device.exit_code is not None:
             self.stand.device.look()
             self.stand.device.launch()
-            return
+        before, self.worker = self.worker, self.stand.device.worker()
+        if self.worker is None or self.worker != before:
+            return  # a worker that is missing, or just begins, takes threads and descriptors of its own
         agent = psutil.Process(self.stand.device.child.process.pid)
         ledger = self.stand.device.state_dir / "ledger.db"
         with agent.oneshot():
