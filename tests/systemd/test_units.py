@@ -40,7 +40,7 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
     units = []
     for source in UNITS.glob("*.service"):
         unit = tmp_path / source.name
-        unit.write_text(re.sub(r"/opt/promptd/venv/bin/\S+", "/bin/true", source.read_text()))
+        unit.write_text(re.sub(r"/opt/promptd/current/bin/\S+", "/bin/true", source.read_text()))
         units.append(unit)
 
     done = subprocess.run(
