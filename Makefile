@@ -14,9 +14,12 @@ LLAMA_FLAGS := $(NO_AMX) -DLLAVA_BUILD=OFF
 INSTALLED := .venv/.installed
 PROGRAMS := mosquitto mosquitto_rr cmake ninja g++ systemd-analyze strace faketime
 PACKAGES := mosquitto mosquitto-clients cmake ninja-build g++ systemd strace faketime python3-dev python3-venv
+SYSTEM := .cache/system
+SYSTEM_PROGRAMS := systemd-nspawn debootstrap mosquitto ip nsenter unshare
+SYSTEM_PACKAGES := systemd-container debootstrap debian-archive-keyring mosquitto iproute2 util-linux
 SOURCES := agent provisioning tests benchmarks demo_model
 
-.PHONY: help demo test check format bench chaos install wheelhouse bundle deb clean
+.PHONY: help demo test test-system check format bench chaos install wheelhouse bundle deb clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -26,6 +29,18 @@ demo: install ## the main job: a broker, the agent, the embedded model, real pro
 
 test: install ## every test but those that need a GPU: real engines, a real broker, real TLS
 	@$(BIN)/pytest $(TESTS)
+
+# Boxes and their network are in namespaces of their own: what the tests make there ends with them.
+test-system: install ## boots boxes with a real systemd, installs promptd as a customer would, breaks things; needs root
+	@[ "$$(id -u)" = 0 ] || { echo "boxes can only be booted by root: sudo make test-system"; exit 1; }
+	@for program in $(SYSTEM_PROGRAMS); do command -v $$program > /dev/null || missing=yes; done; \
+	[ -z "$${missing:-}" ] || { apt-get update -qq; \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(SYSTEM_PACKAGES) > /dev/null; }
+	@PYTHON=$(BIN)/python LLAMA_FLAGS="$(LLAMA_FLAGS)" provisioning/scripts/build-wheelhouse $(SYSTEM)/wheels --native-llama
+	@for release in first second; do \
+		PYTHON=$(BIN)/python provisioning/scripts/build-bundle $(SYSTEM)/wheels $(SYSTEM) $$release; done
+	@PYTHONPATH=tests $(BIN)/python -m system.tree $(SYSTEM)/debian-12
+	@unshare --net --mount --pid --fork --kill-child --mount-proc $(BIN)/pytest --timeout 600 $(or $(TESTS),tests/system)
 
 check: install ## format, lint and types, as CI runs them
 	@$(BIN)/ruff format --check $(SOURCES)

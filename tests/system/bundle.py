@@ -1,5 +1,6 @@
 """What is installed: the archive of one release, with its `install.sh`."""
 
+import platform
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -22,22 +23,19 @@ class Bundle:
         place = machine.path(PLACE)
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
-        subprocess.run(["tar", "-xzf", str(self.archive), "-C", str(place)], check=True)
+        subprocess.run(["tar", "-xzf", str(self.archive), "-C", str(place), "--strip-components=1"], check=True)
 
-    def install(self, machine: Machine) -> str:
-        """Unpack and install."""
+    def install(self, machine: Machine, settings: str) -> str:
+        """Unpack and install, with settings that came along."""
         self.unpack(machine)
-        return self.do(machine, "install")
+        machine.write(f"{PLACE}/promptd.toml", settings)
+        return self.do(machine, "install", "--settings", f"{PLACE}/promptd.toml")
 
-    def do(self, machine: Machine, verb: str) -> str:
-        """Run `install.sh` with a verb; the bundle must have been unpacked."""
-        (script,) = machine.path(PLACE).rglob("install.sh")
-        inside = Path(PLACE) / script.parent.relative_to(machine.path(PLACE))
-        return machine.run("sh", str(inside / "install.sh"), verb, timeout_s=INSTALL_S)
+    def do(self, machine: Machine, *words: str) -> str:
+        """Run `install.sh`; the bundle must have been unpacked."""
+        return machine.run(f"{PLACE}/install.sh", *words, timeout_s=INSTALL_S)
 
 
-def newest_bundle(folder: Path) -> Bundle:
-    """Return the bundle that was built last."""
-    archives = sorted(folder.glob("promptd-*.tar.gz"), key=lambda path: path.stat().st_mtime)
-    assert archives, f"no bundle in {folder}: run `make bundle`"
-    return Bundle(archives[-1])
+def bundle_in(folder: Path, release: str) -> Bundle:
+    """Return the bundle of a release that was built for this machine."""
+    return Bundle(folder / f"promptd-{release}-{platform.machine()}.tar.gz")

@@ -1,7 +1,7 @@
 """Control groups of boxes: one for each in every hierarchy that this kernel has, removed when the box is.
 
 A kernel of today has one hierarchy (version 2). Others have controllers in hierarchies of version 1 beside it, and
-then systemd in a box needs the one of `memory` for MemoryMax= (`MEMORY_UNIT` in tree.py).
+then systemd in a box needs the one of `memory` for MemoryMax= (`FIRST_PROCESS` in machine.py).
 """
 
 import subprocess

@@ -11,13 +11,14 @@ from rig.mosquitto import Mosquitto, mosquitto_in
 from rig.requester import Requester, requester_on
 from system import lan
 from system.boxes import Boxes
-from system.bundle import Bundle, newest_bundle
+from system.bundle import Bundle, bundle_in
 from system.device import Device
 from system.machine import Machine
 from system.service import Service
 
 HOUSE = Path(__file__).parents[2]
-TREE = HOUSE / ".cache/debian-12"
+MADE = HOUSE / ".cache/system"
+"""What `make test-system` makes first: the tree that boxes start from, and two bundles."""
 
 SETTINGS = f"""\
 [broker]
@@ -51,7 +52,7 @@ def pytest_runtest_makereport(
 @pytest.fixture(scope="session")
 def boxes(request: pytest.FixtureRequest) -> Iterator[Boxes]:
     """Return the network with room for boxes."""
-    boxes = request.session.stash[BOXES] = Boxes(lan.open_lan(), TREE)
+    boxes = request.session.stash[BOXES] = Boxes(lan.open_lan(), MADE / "debian-12")
     yield boxes
     boxes.close_all()
 
@@ -59,15 +60,22 @@ def boxes(request: pytest.FixtureRequest) -> Iterator[Boxes]:
 @pytest.fixture(scope="session")
 def bundle() -> Bundle:
     """Return what is installed: all that a box gets."""
-    return newest_bundle(HOUSE / "dist")
+    return bundle_in(MADE, "first")
+
+
+@pytest.fixture(scope="session")
+def next_bundle() -> Bundle:
+    """Return the release after it: the same code under another name."""
+    return bundle_in(MADE, "second")
 
 
 @pytest.fixture(scope="session")
 def installed(boxes: Boxes, bundle: Bundle) -> Path:
     """Return the layer that the installation leaves, as for an image that many boxes are made from."""
     machine = boxes.boot("image")
-    machine.write("/etc/promptd/promptd.toml", SETTINGS)
-    bundle.install(machine)
+    bundle.install(machine, SETTINGS)
+    machine.run("systemctl", "stop", "promptd")
+    machine.run("sh", "-c", "rm -rf /var/lib/promptd/* /root/bundle")
     return boxes.keep_as_layer(machine)
 
 

@@ -23,6 +23,14 @@ LinkLocalAddressing=no
 IPv6AcceptRA=no
 """
 
+FIRST_PROCESS = """\
+memory=/sys/fs/cgroup/memory
+[ ! -d $memory ] || mount -o remount,bind,rw $memory
+exec /lib/systemd/systemd
+"""
+"""A control group of version 1 comes into a container read-only, and systemd would let MemoryMax= pass without
+doing anything. What lies there is only the part that belongs to this box."""
+
 Seen = TypeVar("Seen")
 
 
@@ -45,9 +53,9 @@ class Machine:
         """Switch on, and wait until everything is started that starts by itself."""
         nspawn = ["systemd-nspawn", "--quiet", f"--directory={self._root}", f"--machine={self.name}"]
         alone = ["--register=no", "--keep-unit", "--link-journal=no", "--resolv-conf=off", "--timezone=off"]
-        cable = [f"--network-bridge={lan.BRIDGE}", "--boot", "--console=pipe"]
+        cable = [f"--network-bridge={lan.BRIDGE}", "--console=pipe"]
         with (self._folder / "console").open("ab") as console:
-            self._nspawn = self._cell.start([*nspawn, *alone, *cable], console)
+            self._nspawn = self._cell.start([*nspawn, *alone, *cable, "sh", "-c", FIRST_PROCESS], console)
         self._wait_until_booted()
 
     def reboot(self) -> None:

@@ -15,6 +15,12 @@ class Service:
         return int(self.show("MainPID"))
 
     @property
+    def child_pid(self) -> int:
+        """The one child of its main process, as the box counts; 0 while there is none."""
+        pid = self.main_pid
+        return int(self.machine.run("cat", f"/proc/{pid}/task/{pid}/children") or 0)
+
+    @property
     def restarts(self) -> int:
         """How often systemd has started it again by itself."""
         return int(self.show("NRestarts"))

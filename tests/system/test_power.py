@@ -1,11 +1,7 @@
 """A box that is switched off and on with prompts in its queue."""
 
-from pathlib import Path
-
 import pytest
 from rig.box import Ticket
-from rig.requester import Requester
-from system.boxes import Boxes
 from system.device import Device
 from system.machine import Machine
 from system.service import Service
@@ -14,7 +10,7 @@ from system.service import Service
 @pytest.fixture
 def waiting(device: Device, engine: Service) -> list[Ticket]:
     """Return prompts that are in the queue of a box whose engine does not move."""
-    engine.signal("SIGSTOP")
+    engine.machine.run("sh", "-c", f"kill -STOP {engine.child_pid}")
     tickets = [device.send(f"waits {number}", progress=True) for number in range(5)]
     for ticket in tickets:
         device.accepted(ticket)

@@ -54,7 +54,18 @@ def test_an_agent_that_hangs_is_restarted_by_the_watchdog(agent: Service, device
     assert f"Killing process {hanging} (promptd) with signal SIGABRT" in agent.journal()
 
 
-def test_an_engine_that_is_killed_comes_back_while_the_agent_stays(
+def test_a_worker_that_is_killed_comes_back_while_agent_and_keeper_stay(
+    agent: Service, engine: Service, device: Device
+) -> None:
+    before = agent.main_pid, engine.main_pid
+
+    agent.machine.run("sh", "-c", f"kill -KILL {engine.child_pid}")
+
+    assert device.ending(device.send("after the kill")) == "completed"
+    assert (agent.main_pid, engine.main_pid) == before
+
+
+def test_an_engine_unit_that_is_killed_comes_back_while_the_agent_stays(
     agent: Service, engine: Service, device: Device
 ) -> None:
     before, killed = agent.main_pid, engine.main_pid
@@ -69,9 +80,10 @@ def test_an_engine_that_is_killed_comes_back_while_the_agent_stays(
 def test_an_engine_that_dies_while_it_answers_costs_no_prompt(engine: Service, device: Device) -> None:
     tickets = send_many(device)
 
-    engine.signal("SIGKILL")
+    engine.machine.run("sh", "-c", f"kill -KILL {engine.child_pid}")
+    was_amid = not all(device.answers(ticket) for ticket in tickets)
 
-    assert not all(device.answers(ticket) for ticket in tickets)
+    assert was_amid
     assert [device.ending(ticket) for ticket in tickets] == ["completed"] * MANY
     assert [device.answers(ticket) for ticket in tickets] == [1] * MANY
 

@@ -21,22 +21,6 @@ PACKAGES = (
     "libgomp1",  # llama.cpp counts its threads with it
 )
 
-MEMORY_UNIT = """\
-# A control group of version 1 comes into a container read-only, and MemoryMax= would do nothing. What lies here
-# is the part that belongs to this box.
-[Unit]
-DefaultDependencies=no
-Before=sysinit.target
-ConditionPathExists=/sys/fs/cgroup/memory/memory.limit_in_bytes
-
-[Service]
-Type=oneshot
-ExecStart=mount -o remount,bind,rw /sys/fs/cgroup/memory
-
-[Install]
-WantedBy=sysinit.target
-"""
-
 
 def main() -> None:
     """Make the tree, unless it is there."""
@@ -53,7 +37,7 @@ def main() -> None:
 
 
 def _recipe() -> str:
-    return "\n".join((SUITE, *PACKAGES, MEMORY_UNIT))
+    return "\n".join((SUITE, *PACKAGES))
 
 
 def _bootstrap(folder: Path) -> None:
@@ -75,8 +59,7 @@ def _furnish(folder: Path) -> None:
     """Let each box find its own name, number and address when it starts."""
     (folder / "etc/machine-id").write_text("")
     (folder / "etc/hostname").unlink(missing_ok=True)
-    (folder / "etc/systemd/system/box-memory.service").write_text(MEMORY_UNIT)
-    units = ["box-memory.service", "systemd-networkd.service", "systemd-networkd-wait-online.service"]
+    units = ["systemd-networkd.service", "systemd-networkd-wait-online.service"]
     subprocess.run(["systemctl", f"--root={folder}", "--quiet", "enable", *units], check=True)
     timers = ["apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer"]
     subprocess.run(["systemctl", f"--root={folder}", "--quiet", "mask", *timers], check=True)
