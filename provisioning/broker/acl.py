@@ -39,7 +39,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
+class Rights:
     """Whom the rules speak of."""
 
     root: str
@@ -100,7 +100,7 @@ class Fleet:
         return self.inventory.askers(member.name, member.group)
 
 
-def fleet_of(inventory: Inventory, registry: Registry) -> Fleet:
+def rights_of(inventory: Inventory, registry: Registry) -> Rights:
     """Return whom the rules speak of: devices of the inventory, and those that enrolled themselves."""
     listed = {name: Member(name, device.group) for name, device in inventory.devices.items()}
     known = {device.name: Member(device.name, device.group) for device in registry.devices()}
@@ -108,7 +108,7 @@ def fleet_of(inventory: Inventory, registry: Registry) -> Fleet:
     members = {name: member for name, member in {**known, **listed}.items() if name not in left}
     latest = {each.holder: each for each in registry.certificates()}
     cut_off = {holder for holder, each in latest.items() if each.revoked_s is not None}
-    return Fleet(
+    return Rights(
         root=inventory.broker.root,
         members=tuple(members[name] for name in sorted(members) if name not in cut_off),
         inventory=inventory,

@@ -11,7 +11,7 @@ from agent.mqtt.dialing import PACKET_OVERHEAD_BYTES
 from agent.settings import QueueSettings
 from agent.wire.access import FLEET_USER, Party
 from agent.wire.topics import VERSION
-from provisioning.broker.acl import Fleet, Rule
+from provisioning.broker.acl import Rights, Rule
 from provisioning.inventory import FleetBroker, claim_user
 
 USER = "%u"
@@ -31,8 +31,8 @@ def configuration(broker: FleetBroker, folder: str, *, has_revocations: bool) ->
         "allow_anonymous false",
         f"acl_file {folder}/{ACL}",
         "",
-        "# Who connects is who its certificate says. Client ids are free: a client may hold several links, all",
-        "# boxes of a claim share its certificate, and use_username_as_clientid would break both.",
+        "# Who connects is who its certificate says. Client ids are free: a client may hold several links,",
+        "# all boxes of a claim share its certificate, and use_username_as_clientid would break both.",
         f"listener {broker.port}",
         *(["protocol websockets"] if broker.url.startswith("wss://") else []),
         f"cafile {folder}/{AUTHORITY}",
@@ -68,31 +68,31 @@ def configuration(broker: FleetBroker, folder: str, *, has_revocations: bool) ->
     return "\n".join(lines) + "\n"
 
 
-def acl(fleet: Fleet) -> str:
+def acl(rights: Rights) -> str:
     """Return the ACL file."""
-    return "\n".join((HEAD, *_lines(fleet))) + "\n"
+    return "\n".join((HEAD, *_lines(rights))) + "\n"
 
 
-def _lines(fleet: Fleet) -> Iterator[str]:
+def _lines(rights: Rights) -> Iterator[str]:
     yield from ("", "# Every device, below its own name.")
-    yield from (_line("pattern", rule) for rule in fleet.own(Party.DEVICE, USER))
+    yield from (_line("pattern", rule) for rule in rights.own(Party.DEVICE, USER))
     yield from ("", "# Every claim, below its own name.")
-    yield from (_line("pattern", rule) for rule in fleet.own(Party.CLAIM, USER))
-    yield from _user(fleet, FLEET_USER, fleet.service())
-    for name in sorted(fleet.inventory.clients):
-        yield from _user(fleet, name, fleet.client(name))
-    for name in sorted(fleet.inventory.claims):
-        yield from _user(fleet, claim_user(name), ())
-    for member in fleet.members:
-        if answers := fleet.answers(member):
+    yield from (_line("pattern", rule) for rule in rights.own(Party.CLAIM, USER))
+    yield from _user(rights, FLEET_USER, rights.service())
+    for name in sorted(rights.inventory.clients):
+        yield from _user(rights, name, rights.client(name))
+    for name in sorted(rights.inventory.claims):
+        yield from _user(rights, claim_user(name), ())
+    for member in rights.members:
+        if answers := rights.answers(member):
             yield from ("", f"user {member.name}", *(_line("topic", rule) for rule in answers))
-    for name in fleet.cut_off:
-        yield from ("", f"user {name}", f"topic deny {fleet.root}/{VERSION}/#")
+    for name in rights.cut_off:
+        yield from ("", f"user {name}", f"topic deny {rights.root}/{VERSION}/#")
 
 
-def _user(fleet: Fleet, name: str, rules: tuple[Rule, ...]) -> Iterator[str]:
+def _user(rights: Rights, name: str, rules: tuple[Rule, ...]) -> Iterator[str]:
     """Return the lines of a user who is no device."""
-    yield from ("", f"user {name}", f"topic deny {fleet.prefix(name)}/#")
+    yield from ("", f"user {name}", f"topic deny {rights.prefix(name)}/#")
     yield from (_line("topic", rule) for rule in rules)
 
 
