@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from agent.wire.errors import AgentError, ConfigError
-from provisioning.registry_rows import Certificate, Device, Holder, Token, token_digest
+from provisioning.registry_rows import Certificate, Device, Holder, Mark, Token, token_digest
 
 SCHEMA = Path(__file__).with_name("schema")
 PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000")
@@ -113,7 +113,7 @@ class Registry:
         """Note that a device left the fleet; its certificates are another matter."""
         with self.changing():
             self._db.execute("UPDATE device SET removed_s = ? WHERE name = ?", (_now(now_s), name))
-            self._db.execute("DELETE FROM mark WHERE subject = ?", (name,))
+            self.unmark(name)
 
     def add_certificate(self, certificate: Certificate) -> None:
         """Note a certificate that was handed out.
@@ -200,6 +200,16 @@ class Registry:
         """Return with what a step was done last; empty when it never was."""
         rows = self._rows("SELECT digest FROM mark WHERE subject = ? AND step = ?", (subject, step))
         return str(rows[0][0]) if rows else ""
+
+    def marks(self) -> dict[tuple[str, str], Mark]:
+        """Return every mark by subject and step."""
+        rows = self._rows("SELECT subject, step, digest, done_s FROM mark", ())
+        return {(subject, step): Mark(digest, done_s) for subject, step, digest, done_s in rows}
+
+    def unmark(self, subject: str) -> None:
+        """Forget what was brought to a subject, so that it is brought again."""
+        with self.changing():
+            self._db.execute("DELETE FROM mark WHERE subject = ?", (subject,))
 
     def _devices(self, where: str, *values: str) -> Iterator[Device]:
         rows = self._rows(f"SELECT * FROM device WHERE {where}", values)  # noqa: S608 -- our own words

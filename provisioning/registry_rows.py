@@ -65,6 +65,14 @@ class Token:
     spent_by: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """With what a step was done last, and when."""
+
+    digest: str
+    done_s: float
+
+
 def token_digest(token: str) -> str:
     """Return what the registry keeps of a token."""
     return hashlib.sha256(token.encode()).hexdigest()
