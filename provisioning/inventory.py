@@ -20,6 +20,9 @@ from provisioning.authority.settings import AuthoritySettings
 
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
 """An identifier of the wire contract that is no hidden file and no option of a command either."""
+BROKER_NAME = "promptd-broker"
+"""The common name of the broker's certificate; its host names stand beside it."""
+TAKEN = (FLEET_USER, BROKER_NAME)
 NAMED_BY_SERIAL = "{serial}"
 NEVER_IN_A_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
 CLOCK = re.compile(r"^([01]\d|2[0-3]):[0-5]\d$")
@@ -33,8 +36,10 @@ def is_name(text: str) -> bool:
 def _checked_name(text: str) -> str:
     if not is_name(text):
         raise ValueError("must be 1 to 64 letters, digits, '_', '.' or '-', beginning with a letter or digit")
-    if text.startswith(CLAIM_PREFIX) or text == FLEET_USER:
-        raise ValueError(f"must not begin with {CLAIM_PREFIX!r} or be {FLEET_USER!r}: these names are taken")
+    if text.startswith(CLAIM_PREFIX) or text in TAKEN:
+        raise ValueError(
+            f"must not begin with {CLAIM_PREFIX!r} or be one of {', '.join(TAKEN)}; choose another"
+        )
     return text
 
 
@@ -103,8 +108,8 @@ class FleetBroker(_Part):
     """The user who reads them there."""
     state_dir: str = "/var/lib/mosquitto"
     """Where it keeps sessions and queued prompts."""
-    reload: str = "systemctl reload mosquitto"
-    """What makes it read changed files, on its machine; empty: nothing."""
+    reload: str = "systemctl reload-or-restart mosquitto"
+    """What makes it read the files that were brought to its folder; empty: nothing."""
     ca_file: str = ""
     """Whom devices trust as its authority (PEM), where that is not the authority of this fleet."""
 
@@ -244,7 +249,7 @@ class Inventory(_Part):
 
     def is_free(self, name: str) -> bool:
         """Tell whether a box that enrols itself may be called so: a fit name, of nobody in this file."""
-        is_taken = name in self.clients or name == FLEET_USER or name.startswith(CLAIM_PREFIX)
+        is_taken = name in self.clients or name in TAKEN or name.startswith(CLAIM_PREFIX)
         return is_name(name) and not is_taken
 
     def askers(self, device: str, group: str) -> tuple[str, ...]:

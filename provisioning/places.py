@@ -35,6 +35,11 @@ class Places:
         return self.folder / "authority"
 
     @property
+    def authorities(self) -> Path:
+        """Whom the fleet trusts, PEM, as the authority has told last."""
+        return self.folder / "authorities.pem"
+
+    @property
     def broker(self) -> Path:
         """What the broker reads: configuration, rules, certificate, revocation list."""
         return self.folder / "broker"

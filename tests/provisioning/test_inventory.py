@@ -151,7 +151,7 @@ def test_a_mistake_at_the_top_says_what_to_do(refuse: Refuse, text: str, words: 
         ("devices:\n  ../x: {}", ":3: devices.../x: must be 1 to 64 letters"),
         ("devices:\n  -x: {}", ":3: devices.-x: must be 1 to 64 letters"),
         ("devices:\n  claim-x: {}", ":3: devices.claim-x: must not begin with 'claim-'"),
-        ("clients:\n  promptd-fleet: {}", "these names are taken"),
+        ("clients:\n  promptd-fleet: {}", "be one of promptd-fleet, promptd-broker"),
         ("devices:\n  a: {}\nclients:\n  a: {}", ":5: clients.a: is also the name of a device"),
         ("devices:\n  a: {address: '-oProxyCommand=x'}", ":3: devices.a.address: must look like root@"),
         (
