@@ -118,7 +118,7 @@ def _measure(trial: Candidate, tell: Tell) -> Measured:
 def _ask(worker: Worker, tell: Tell) -> Measured:
     worker.patience(SILENCE_S)
     worker.channel.send(Measure())
-    while frame := worker.channel.receive_from_worker():
+    while frame := worker.receive():
         match frame:
             case Measuring(share=share):
                 tell(share)

@@ -28,7 +28,7 @@ def prune(db: Connection, retention: Retention, now_s: float) -> int:
     forget = (
         "DELETE FROM prompt WHERE number IN ("
         " SELECT number FROM prompt WHERE state = 'done'"
-        " AND number IN (SELECT prompt FROM answer WHERE state = 'sent')"
+        " AND EXISTS (SELECT 1 FROM answer WHERE answer.prompt = prompt.number AND answer.state = 'sent')"
         " AND (:surplus OR received_s < :oldest_s OR number <= (SELECT max(number) FROM prompt) - :prompts)"
         " ORDER BY number LIMIT :at_once)"
     )

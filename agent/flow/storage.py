@@ -73,14 +73,11 @@ class Storage:
         """
         while True:
             try:
-                return self._commit(_Change(work, durable))
-            except sqlite3.OperationalError as error:
-                if not may_pass(error):
+                return self._attempt(_Change(work, durable))
+            except DiskShortError:
+                self._idle()
+                if self._closing.wait(PATIENCE_S):
                     raise
-                self.disk.trouble(f"the ledger cannot be written: {error}")
-            self._idle()
-            if self._closing.wait(PATIENCE_S):
-                raise DiskShortError
 
     def try_write(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Run `work` as one durable transaction, at once or not at all.
@@ -91,13 +88,7 @@ class Storage:
         """
         if self.disk.is_short:
             raise DiskShortError
-        try:
-            return self._commit(_Change(work, durable=True))
-        except sqlite3.OperationalError as error:
-            if not may_pass(error):
-                raise
-            self.disk.trouble(f"the ledger cannot be written: {error}")
-            raise DiskShortError from error
+        return self._attempt(_Change(work, durable=True))
 
     def fetch(self, query: str, *values: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401 -- what SQLite binds
         """Return all rows of a query."""
@@ -114,10 +105,8 @@ class Storage:
         if not self.disk.has_room():
             return False
         try:
-            self._commit(_Change(lambda db: db.execute("UPDATE boot SET births = births"), durable=True))
-        except sqlite3.OperationalError as error:
-            if not may_pass(error):
-                raise
+            self._attempt(_Change(lambda db: db.execute("UPDATE boot SET births = births"), durable=True))
+        except DiskShortError:
             return False
         return self.disk.recover()
 
@@ -156,6 +145,21 @@ class Storage:
             return attempt()
         except (OSError, sqlite3.Error) as error:
             raise StorageError(f"the ledger {path} cannot be used: {error}; is the disk full?") from error
+
+    def _attempt(self, change: "_Change[Result]") -> Result:
+        """Commit; a disk that does not take it is told of.
+
+        Raises:
+            DiskShortError: the disk is full or fails; nothing was changed.
+            sqlite3.Error: nothing was changed, for another reason.
+        """
+        try:
+            return self._commit(change)
+        except sqlite3.OperationalError as error:
+            if not may_pass(error):
+                raise
+            self.disk.trouble(f"the ledger cannot be written: {error}")
+            raise DiskShortError from error
 
     def _commit(self, change: "_Change[Result]") -> Result:
         self._waiting.append(change)

@@ -7,21 +7,23 @@ from typing import Annotated, Any, TypeVar
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     FailFast,
     Field,
     StringConstraints,
     ValidationError,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from agent.wire.errors import InvalidField
+from agent.wire.faults import sentence
 from agent.wire.json_text import MAX_ITEMS, read_object, refuse_repeated_keys
 from agent.wire.prompt import Priority, Role
 from agent.wire.topics import IDENTIFIER
 
 FIELD = re.compile(r"^[A-Za-z0-9_ ]+$")
-"""Levels of a location that stand in the payload; pydantic adds branches of unions, as `list[str]`."""
+"""Levels of a location that stand in the payload; pydantic may add branches of unions."""
 MAX_TOKENS = 1 << 20
 MAX_MESSAGES = MAX_ITEMS
 MAX_STOPS = 16
@@ -45,8 +47,15 @@ def _prompt_text(text: str) -> str:
     return text
 
 
+def _one_or_many(value: object) -> object:
+    if not isinstance(value, str | list):
+        raise PydanticCustomError("no_stop", "must be a string or a list of strings")
+    return [value] if isinstance(value, str) else value
+
+
 Identifier = Annotated[str, StringConstraints(pattern=IDENTIFIER.pattern)]
 Stop = Annotated[str, StringConstraints(min_length=1, max_length=MAX_STOP_CHARACTERS)]
+Stops = Annotated[list[Stop], BeforeValidator(_one_or_many), Field(max_length=MAX_STOPS)]
 Text = Annotated[str, AfterValidator(_prompt_text)]
 
 
@@ -92,7 +101,7 @@ class _PromptBody(_Body):
     repetition_penalty: float = Field(default=1.0, ge=0.1, le=10)
     seed: int | None = Field(default=None, ge=0, lt=1 << 63)
     deterministic: bool = False
-    stop: Stop | Annotated[list[Stop], Field(max_length=MAX_STOPS)] = Field(default_factory=list)
+    stop: Stops = Field(default_factory=list)
     stream: bool = False
     response_format: ResponseFormat | None = None
     timeout_s: float | None = Field(default=None, gt=0, le=MAX_TIMEOUT_S)
@@ -133,22 +142,20 @@ def decode(model: type[AnyBody], payload: bytes) -> AnyBody:
         request = model.model_validate(content)
     except ValidationError as error:
         detail = error.errors(include_url=False, include_input=False)[0]
-        raise _refusal(
-            model, detail["type"], [str(level) for level in detail["loc"]], detail["msg"]
-        ) from error
+        raise _refusal(model, detail) from error
     refuse_repeated_keys(payload)
     return request
 
 
-def _refusal(model: type[_Body], kind: str, levels: list[str], reason: str) -> InvalidField:
-    """Return the error for a field; `levels` lead to it, some of them through branches of unions."""
+def _refusal(model: type[_Body], detail: ErrorDetails) -> InvalidField:
+    """Return the error for a field; its location leads to it, perhaps through branches of unions."""
+    levels = [str(level) for level in detail["loc"]]
     names = [level for level in levels[:-1] if FIELD.match(level)]
-    if kind != "extra_forbidden":
-        names += [level for level in levels[-1:] if FIELD.match(level)]
-        param = ".".join(names)
-        return InvalidField(f"{param}: {reason}", param=param)
+    if detail["type"] != "extra_forbidden":
+        param = ".".join([*names, *(level for level in levels[-1:] if FIELD.match(level))])
+        return InvalidField(f"{param}: {sentence(detail)}", param=param)
     param = ".".join([*names, levels[-1]])
-    near = difflib.get_close_matches(param, model.model_fields, n=1, cutoff=0.6)
+    near = [] if names else difflib.get_close_matches(param, model.model_fields, n=1, cutoff=0.6)
     return InvalidField(
         f"unknown field {param!r}; " + (f"did you mean {near[0]!r}?" if near else "remove it"), param=param
     )

@@ -91,7 +91,8 @@ def accepted(
 def chunk(prompt: Prompt, text: str, sequence: int, badge: EngineBadge, created_s: int) -> Publication:
     """Return one piece of a streamed answer, numbered from 0."""
     choice: dict[str, Any] = {"index": 0, "finish_reason": None}
-    choice |= {"delta": {"content": text}} if prompt.operation == "chat" else {"text": text}
+    role = {} if sequence else {"role": "assistant"}  # OpenAI names it once, in the first chunk
+    choice |= {"delta": {**role, "content": text}} if prompt.operation == "chat" else {"text": text}
     body = _head(prompt, OBJECTS[prompt.operation][1], badge, created_s) | {"choices": [choice]}
     publication = _reply(prompt.reply_to, body, "chunk", 200, qos=0)
     return replace(publication, properties=(*publication.properties, ("sequence", str(sequence))))

@@ -71,7 +71,7 @@ class Door:
             text=request.prompt if isinstance(request, CompleteBody) else "",
             max_tokens=request.max_tokens,
             sampling=_sampling(request),
-            stop=(request.stop,) if isinstance(request.stop, str) else tuple(request.stop),
+            stop=tuple(request.stop),
             grammar=_grammar(request.response_format) if request.response_format else None,
             deterministic=request.deterministic,
             stream=request.stream,

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 KILLED = -9
 """Exit code of a child that SIGKILL ended; Windows has no such signal."""
@@ -50,6 +51,19 @@ class Death:
         return replace(self, cause=f"{self.cause} {step}")
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Keeper to agent, last: the worker of the unit is gone, and this is what its keeper knows."""
+
+    code: int
+    """As `subprocess` counts it: minus the number of a signal."""
+    oom_kills: int | None
+    """How many processes of the unit the kernel has killed meanwhile for want of memory; None if unknown."""
+    words: tuple[str, ...] = ()
+    """What it wrote to standard error shortly before; the agent decides what of it may be told."""
+    kind: Literal["ended"] = "ended"
+
+
 class LastWords:
     """What a worker wrote to standard error, as much as is worth keeping. Safe to use from every thread."""
 
@@ -79,7 +93,7 @@ class LastWords:
 
     def sign(self) -> tuple[str, str] | None:
         """Return the newest known sign, as the cause it stands for and the part of the line that matched."""
-        for line in reversed(self._fresh()):
+        for line in reversed(self.fresh()):
             for pattern, cause in SIGNS:
                 if found := pattern.search(line):
                     return cause, found[0]
@@ -87,12 +101,13 @@ class LastWords:
 
     def told(self) -> str:
         """Return the last line if it may be told."""
-        lines = [] if self._is_sealed else [line for line in self._fresh() if line]
+        lines = [] if self._is_sealed else [line for line in self.fresh() if line]
         return clipped(lines[-1]) if lines else ""
 
-    def _fresh(self) -> list[str]:
+    def fresh(self) -> tuple[str, ...]:
+        """Return the lines of the last seconds."""
         with self._lock:
-            return [line for heard_s, line in self._lines if self._clock_s() - heard_s <= FRESH_S]
+            return tuple(line for heard_s, line in self._lines if self._clock_s() - heard_s <= FRESH_S)
 
 
 def clipped(text: str, chars: int = LINE_CHARS) -> str:

@@ -5,7 +5,6 @@ The agent treats what the worker says as untrusted input: every frame is bounded
 
 import contextlib
 import socket
-import struct
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeVar
 
@@ -13,9 +12,9 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from agent.engines.options import EngineFacts, EngineOptions, Finish, Speeds
 from agent.wire.prompt import Grammar, Message, Sampling
+from agent.worker.death import Ended
+from agent.worker.framing import LENGTH, MAX_FRAME_BYTES, framed
 
-MAX_FRAME_BYTES = 1 << 20
-LENGTH = struct.Struct("!I")
 SECRET_BYTES = 32
 """What a worker that calls back over TCP sends before its first frame."""
 MOST = 1 << 31
@@ -175,7 +174,7 @@ class Measured:
 
 
 ToWorker = Load | Generate | Cancel | Measure
-FromWorker = Loading | Loaded | Broken | Alive | Progress | Finished | Refused | Measuring | Measured
+FromWorker = Loading | Loaded | Broken | Alive | Progress | Finished | Refused | Measuring | Measured | Ended
 
 Frame = TypeVar("Frame")
 
@@ -202,7 +201,7 @@ class Channel:
         body = TO_WORKER.dump_json(frame) if isinstance(frame, ToWorker) else FROM_WORKER.dump_json(frame)
         if len(body) > MAX_FRAME_BYTES:
             raise FrameError(f"a frame of {len(body)} bytes is over the limit of {MAX_FRAME_BYTES}")
-        self._stream.sendall(LENGTH.pack(len(body)) + body)
+        self._stream.sendall(framed(body))
 
     def receive_from_agent(self) -> ToWorker | None:
         """Wait for the agent's next frame; None at the end of the stream."""

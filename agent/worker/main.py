@@ -14,11 +14,9 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.host.kernel import die_with, keep_no_core
-from agent.host.systemd import Notifier
 from agent.worker.death import clipped
 from agent.worker.frames import (
     SECRET_BYTES,
@@ -43,18 +41,15 @@ EXIT_ORPHAN, EXIT_STUCK = 3, 4
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve one agent: over a socket it left us, or called by us, or on a path to listen on."""
+    """Serve one agent: over a socket that was left to us, or called by us."""
     parser = argparse.ArgumentParser(prog="promptd-engine", description=main.__doc__)
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--fd", type=int, help="an inherited, connected Unix socket")
     where.add_argument("--call", type=int, help="a loopback port of the agent; the secret is on stdin")
-    where.add_argument("--listen", type=Path, help="a path to listen on for one agent")
     parser.add_argument("--parent", type=int, default=0, help="the process to end with")
     options = parser.parse_args(arguments)
     keep_no_core()
     os.environ["GGML_NO_BACKTRACE"] = "1"  # a failed assertion would start a debugger on this process
-    if options.listen:
-        return serve(Channel(_wait_for_agent(options.listen)))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the agent's to handle
     if not die_with(options.parent):
         return EXIT_ORPHAN
@@ -105,17 +100,6 @@ def _end_even_if_stuck() -> None:
 def _call_agent(port: int) -> socket.socket:
     stream = socket.create_connection(("127.0.0.1", port))
     stream.sendall(sys.stdin.buffer.read(SECRET_BYTES))
-    return stream
-
-
-def _wait_for_agent(path: Path) -> socket.socket:
-    path.unlink(missing_ok=True)
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
-        path.chmod(0o660)
-        listener.listen(1)
-        Notifier().ready(f"waiting for the agent on {path}")
-        stream, _ = listener.accept()
     return stream
 
 

@@ -1,22 +1,20 @@
 """One engine worker as the agent sees it: a channel, and a death with a cause."""
 
 import hmac
-import os
 import secrets
 import socket
 import struct
 import subprocess
 import sys
-import threading
-from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
 import tenacity
 
 from agent.hardware.cgroup import oom_kills
-from agent.worker.death import BREACH, KILLED, LINE_BYTES, Death, LastWords, classify
-from agent.worker.frames import SECRET_BYTES, Channel
+from agent.worker.child import listen_to, start_child
+from agent.worker.death import BREACH, KILLED, Death, Ended, LastWords, classify
+from agent.worker.frames import SECRET_BYTES, Channel, FromWorker
 
 LOG = structlog.get_logger("promptd.worker")
 
@@ -40,10 +38,22 @@ class Worker:
         self._child = child
         self._killed_as: Death | None = None
         self._words = LastWords()
+        self._ended: Ended | None = None
         self._oom_kills = oom_kills(ROOT)
-        self._ear = threading.Thread(target=self._listen, name="worker-stderr", daemon=True)
-        if child:
-            self._ear.start()
+        self._ear = listen_to(child, self._words, _log) if child else None
+
+    def receive(self) -> FromWorker | None:
+        """Wait for the worker's next frame; None when no more will come.
+
+        Raises:
+            TimeoutError: none came for as long as `patience` allows.
+            FrameError: what came is no frame.
+        """
+        frame = self.channel.receive_from_worker()
+        if isinstance(frame, Ended):
+            self._ended = frame
+            return None
+        return frame
 
     def patience(self, timeout_s: float | None) -> None:
         """Set how long the next frame may take; None waits for ever."""
@@ -64,13 +74,14 @@ class Worker:
         """Hang up, make sure that the process is gone, and say why it went."""
         self.channel.close()
         if self._child is None:
-            return self._killed_as or Death("hung up", "journalctl -u promptd-engine tells why")
+            return self._killed_as or self._death_of_unit()
         try:
             code = self._child.wait(GRACE_S)
         except subprocess.TimeoutExpired:
             self.kill(Death("hang at its end"))
             code = self._child.wait()
-        self._ear.join(LAST_WORDS_S)
+        if self._ear:
+            self._ear.join(LAST_WORDS_S)
         killed_as = self._killed_as
         if killed_as and (code == OUR_KILL or killed_as.cause == BREACH):
             return killed_as
@@ -80,13 +91,17 @@ class Worker:
         now = oom_kills(ROOT)
         return None if now is None or self._oom_kills is None else now - self._oom_kills
 
-    def _listen(self) -> None:
-        if self._child is None or self._child.stderr is None:
-            return
-        with self._child.stderr as stderr:
-            while raw := stderr.readline(LINE_BYTES):
-                line = self._words.hear(raw)
-                LOG.debug("worker_stderr", line=line)
+    def _death_of_unit(self) -> Death:
+        """Say what the keeper of the unit has told, which dies with the unit."""
+        if self._ended is None:
+            return Death("hung up", "journalctl -u promptd-engine tells why")
+        for line in self._ended.words:
+            _log(self._words.hear(line.encode()))
+        return classify(self._ended.code, self._words, oom_kills=self._ended.oom_kills)
+
+
+def _log(line: str) -> None:
+    LOG.debug("worker_stderr", line=line)
 
 
 def _limit_sending(stream: socket.socket) -> None:
@@ -105,7 +120,7 @@ def spawn() -> Worker:
         return spawn_over_loopback()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     with theirs:
-        child = _child(["--fd", str(theirs.fileno())], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        child = start_child(["--fd", str(theirs.fileno())], pass_fds=[theirs.fileno()])
     return Worker(ours, child)
 
 
@@ -117,7 +132,7 @@ def spawn_over_loopback() -> Worker:
     """
     secret = secrets.token_bytes(SECRET_BYTES)
     with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
-        child = _child(["--call", str(listener.getsockname()[1])], stdin=subprocess.PIPE)
+        child = start_child(["--call", str(listener.getsockname()[1])], stdin=subprocess.PIPE)
         if child.stdin:
             with child.stdin as stdin:
                 stdin.write(secret)
@@ -129,17 +144,6 @@ def spawn_over_loopback() -> Worker:
         stream.close()
         raise OSError("somebody else called back instead of the worker")
     return Worker(stream, child)
-
-
-def _child(arguments: list[str], *, stdin: int, pass_fds: Sequence[int] = ()) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(  # noqa: S603 -- our own interpreter and module
-        [sys.executable, "-m", "agent.worker.main", *arguments, "--parent", str(os.getpid())],
-        pass_fds=pass_fds,
-        stdin=stdin,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "ORT_DISABLE_TELEMETRY": "1"},
-    )
 
 
 def connect(path: Path) -> Worker:

@@ -146,7 +146,7 @@ def _prove(worker: Worker, candidate: Candidate, facts: EngineFacts) -> float:
 
 
 def _next(worker: Worker) -> FromWorker:
-    frame = worker.channel.receive_from_worker()
+    frame = worker.receive()
     if frame is None:
         raise EOFError
     return frame

@@ -158,7 +158,7 @@ class Supervisor:
         with contextlib.suppress(OSError):  # `stop` or `kill` may have closed the stream already
             worker.patience(None)
         try:
-            while frame := worker.channel.receive_from_worker():
+            while frame := worker.receive():
                 self._listener.engine_frame(frame)
         except FrameError as error:
             worker.kill(Death(BREACH, str(error)))

@@ -40,6 +40,7 @@ def receive(payload: bytes, topic: str, **envelope: Any) -> str:  # noqa: ANN401
     else:
         return TAKEN
     assert 0 < len(refusal.message) < 1000
+    assert "Input should" not in refusal.message  # the words of a library, not of this contract
     return f"{refusal.code} {refusal.param}" if refusal.param else refusal.code
 
 
@@ -226,10 +227,10 @@ MEANING: dict[str, tuple[bytes, str]] = {
     "seed 2^63 - 1": (chat(seed=2**63 - 1), TAKEN),
     "seed 2^64": (chat(seed=2**64), "invalid_field seed"),
     "no stop": (chat(stop=[]), TAKEN),
-    "a stop of nothing": (chat(stop=[""]), "invalid_field stop"),
+    "a stop of nothing": (chat(stop=[""]), "invalid_field stop.0"),
     "17 stops": (chat(stop=["x"] * 17), "invalid_field stop"),
     "1,000 stops": (chat(stop=["x"] * 1000), "invalid_field stop"),
-    "a stop of 257 characters": (chat(stop="x" * 257), "invalid_field stop"),
+    "a stop of 257 characters": (chat(stop="x" * 257), "invalid_field stop.0"),
     "stream as number": (chat(stream=1), "invalid_field stream"),
     "timeout_s 0": (chat(timeout_s=0), "invalid_field timeout_s"),
     "timeout_s of eight days": (chat(timeout_s=691_200), "invalid_field timeout_s"),

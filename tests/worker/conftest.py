@@ -11,27 +11,36 @@ from agent.worker.start import Candidate, start
 from agent.worker.supervisor import Supervisor
 from worker.watching import Witness
 
+OpenWorker = Callable[[], Worker]
 StartWorker = Callable[[Candidate], Worker]
 Supervise = Callable[[Sequence[Candidate]], Supervisor]
 
 
 @pytest.fixture
-def start_worker() -> Iterator[StartWorker]:
-    """Return a function that starts a real worker, which loads and proves an engine."""
+def open_worker() -> Iterator[OpenWorker]:
+    """Return a function that starts a real worker process."""
     workers: list[Worker] = []
 
-    def open_worker() -> Worker:
+    def open_one() -> Worker:
         workers.append(spawn())
         return workers[-1]
 
-    def start_one(candidate: Candidate) -> Worker:
-        start(candidate, open_worker)
-        return workers[-1]
-
-    yield start_one
+    yield open_one
     for worker in workers:
         worker.kill()
         worker.bury()
+
+
+@pytest.fixture
+def start_worker(open_worker: OpenWorker) -> StartWorker:
+    """Return a function that starts a real worker, which loads and proves an engine."""
+
+    def start_one(candidate: Candidate) -> Worker:
+        worker = open_worker()
+        start(candidate, lambda: worker)
+        return worker
+
+    return start_one
 
 
 @pytest.fixture

@@ -8,27 +8,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agent.worker.death import Death
 from agent.worker.frames import Broken, Load
-from agent.worker.main import EXIT_ORPHAN, EXIT_STUCK
-from agent.worker.process import Worker, connect, spawn
+from agent.worker.main import EXIT_ORPHAN
+from agent.worker.process import Worker, spawn
 from agent.worker.start import Candidate
 from worker.watching import candidate, has_ended
 
 SIGNALS = [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT]
 SEEN_S = 0.5
-TESTS = str(Path(__file__).parents[1])
-STUCK = """
-import sys
-from agent.worker import main
-main.LAST_STEP_S = 0.1
-sys.exit(main.main(["--listen", "{path}"]))
-"""
 PARENT = """
 import sys
 from agent.engines.options import EngineOptions
@@ -137,17 +129,3 @@ def test_a_worker_leaves_no_core(start_worker: StartWorker) -> None:
     limits = Path(f"/proc/{pid}/limits").read_text()
 
     assert re.search(r"Max core file size +0 +0 ", limits)
-
-
-def test_a_worker_that_is_stuck_ends_although_nobody_can_kill_it(tmp_path: Path) -> None:
-    path = tmp_path / "engine.sock"
-    program = STUCK.format(path=str(path))
-
-    with subprocess.Popen([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": TESTS}) as unit:
-        worker = connect(path)
-        worker.channel.send(Load(replace(candidate("echo").options, model=Path("hang")), "worker.deadly"))
-        death = worker.bury()
-
-        assert unit.wait(10) == EXIT_STUCK
-
-    assert death.cause == "hung up"

@@ -13,8 +13,6 @@ from agent.engines.options import EngineFacts, EngineOptions, Speeds
 from agent.wire.prompt import Sampling
 from agent.worker.frames import (
     FROM_WORKER,
-    LENGTH,
-    MAX_FRAME_BYTES,
     MOST,
     TOLD_CHARS,
     Cancel,
@@ -31,6 +29,7 @@ from agent.worker.frames import (
     Progress,
     ToWorker,
 )
+from agent.worker.framing import LENGTH, MAX_FRAME_BYTES
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 COUNTS, DURATIONS_MS = st.integers(0, MOST), st.floats(0, MOST)

@@ -14,8 +14,6 @@ from agent.engines.options import EngineFacts
 from agent.settings import EngineSettings
 from agent.worker.death import BREACH
 from agent.worker.frames import (
-    LENGTH,
-    MAX_FRAME_BYTES,
     Alive,
     Channel,
     Finished,
@@ -26,6 +24,7 @@ from agent.worker.frames import (
     Loading,
     Progress,
 )
+from agent.worker.framing import LENGTH, MAX_FRAME_BYTES
 from agent.worker.supervisor import Supervisor
 from worker.watching import Witness, candidate
 

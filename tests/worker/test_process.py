@@ -1,16 +1,13 @@
 """Real worker processes as the agent sees them."""
 
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from agent.engines.options import EngineOptions
 from agent.wire.replies import EngineBadge
 from agent.worker.frames import Cancel, Finished, Progress, Refused
-from agent.worker.process import Worker, connect, spawn_over_loopback
+from agent.worker.process import Worker, spawn_over_loopback
 from agent.worker.start import Candidate, start
 from worker.watching import asking, candidate
 
@@ -95,20 +92,6 @@ def test_a_prompt_that_cannot_be_computed_is_refused_and_the_next_is_answered(
     assert isinstance(refused, Refused)
     assert (refused.id, refused.code) == ("bad", code)
     assert answer(worker, "good")[0] == "hello"
-
-
-def test_a_worker_on_its_own_serves_one_agent_and_ends(tmp_path: Path) -> None:
-    path = tmp_path / "engine.sock"
-    command = [sys.executable, "-m", "agent.worker.main", "--listen", str(path)]
-    with subprocess.Popen(command) as unit:
-        worker = connect(path)
-        start(candidate("echo"), lambda: worker)
-        worker.channel.send(asking("a", "hello"))
-
-        text, _end = answer(worker, "a")
-        worker.bury()
-
-        assert (text, unit.wait(10)) == ("hello", 0)
 
 
 def test_a_worker_that_calls_back_over_loopback_answers_as_any_other() -> None:

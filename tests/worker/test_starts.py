@@ -7,11 +7,12 @@ import pytest
 from rig.deadly import make_echo_deadly
 
 from agent.settings import EngineSettings
-from agent.worker.process import spawn
+from agent.worker.process import Worker, spawn
 from agent.worker.start import Candidate, WorkerDied, start
 from agent.worker.supervisor import Supervisor, _DiedYoungError
 from worker.watching import Witness, asking, candidate
 
+OpenWorker = Callable[[], Worker]
 Supervise = Callable[[Sequence[Candidate]], Supervisor]
 
 
@@ -56,18 +57,20 @@ def test_a_worker_that_hangs_at_its_first_prompt_is_killed(monkeypatch: pytest.M
         start(candidate("echo"), spawn)
 
 
-def test_a_large_file_is_given_the_time_to_read_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_file_is_given_the_time_to_read_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_worker: OpenWorker
+) -> None:
     monkeypatch.setattr("agent.worker.start.LOAD_TIMEOUT_S", 0.01)
     monkeypatch.setattr("agent.worker.start.SLOWEST_BYTES_PER_S", 1)
     (tmp_path / "weights").write_bytes(b"x" * 60)
 
-    proven = start(candidate("echo", tmp_path), spawn)
+    proven = start(candidate("echo", tmp_path), open_worker)
 
     assert proven.facts.device == "none"
 
 
-def test_a_step_of_the_proof_is_timed() -> None:
-    proven = start(candidate("echo"), spawn)
+def test_a_step_of_the_proof_is_timed(open_worker: OpenWorker) -> None:
+    proven = start(candidate("echo"), open_worker)
 
     assert 0 < proven.step_s < 1
 
