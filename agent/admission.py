@@ -1,4 +1,4 @@
-"""Before the agent starts: a box that has a claim but no valid certificate gets one, and with it its settings."""
+"""Before the agent starts: a box with a claim and no valid certificate gets one, and with it its settings."""
 
 import contextlib
 import signal
@@ -20,8 +20,8 @@ from agent.wire.certificates import Verdict
 def admit(config: Path | None, onlooker: Onlooker | None = None) -> Pair | None:
     """Enrol if that is needed; return the new pair, or None when nothing had to be done.
 
-    Only what the box was given by hand counts here: the claim belongs to the broker that came with it. With an
-    onlooker a refusal that only a person can mend ends it.
+    Only what the box was given by hand counts here: the claim belongs to the broker that came with it. A
+    refusal that only a person can mend ends it if somebody looks on.
 
     Raises:
         AgentError: the claim cannot be used, or the service refuses and somebody looks on.

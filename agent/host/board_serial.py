@@ -1,4 +1,4 @@
-"""Which box this is, as the board itself says: the serial number its maker gave it, or the machine's own id."""
+"""Which box this is, as the board itself says: the serial number of its maker, or the machine's own id."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ SOURCES = (
     "sys/class/dmi/id/board_serial",
     "etc/machine-id",
 )
-"""The first that says something counts. On PCs only root may read the serial numbers of `dmi`; the machine id is
-made at installation, so that a copied disk brings its twin's along (machine-id(5))."""
+"""The first that says something counts. On PCs only root may read the serial numbers of `dmi`; the machine id
+is made at installation, so that a copied disk brings its twin's along (machine-id(5))."""
 
 PLACEHOLDERS = {
     "",

@@ -1,4 +1,4 @@
-"""The talk with the provisioning service over MQTT: ask on one topic, hear on another. Knows no certificates."""
+"""The talk with the provisioning service over MQTT: asks on one topic, hears on another."""
 
 import threading
 import uuid
@@ -88,8 +88,8 @@ class Asking:
         """Hear from the broker: whether it takes our question."""
         if not confirmation.is_accepted:
             self.obstacle = (
-                f"the broker refuses our request (0x{confirmation.reason_code:02x}); its ACL must let this claim "
-                f"write {self._topics.ask}"
+                f"the broker refuses our request (0x{confirmation.reason_code:02x}); its ACL must let this "
+                f"claim write {self._topics.ask}"
             )
 
     def _died(self, _name: str, error: BaseException) -> None:

@@ -1,4 +1,4 @@
-"""What lets a box of a batch ask for its first certificate: a claim certificate, and perhaps a one-time token."""
+"""What lets a box of a batch ask for its first certificate: a claim certificate, perhaps a one-time token."""
 
 import datetime as dt
 from dataclasses import dataclass

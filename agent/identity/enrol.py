@@ -1,7 +1,7 @@
 """Zero touch: a box that holds a claim asks the provisioning service for a certificate, until it has one.
 
-Settings are written first and the pair last: only the pair makes the box believe that it has a name. A power cut
-in between leaves a box without a name, which asks again with the same key and gets the same answer.
+Settings are written first and the pair last: only the pair makes the box believe that it has a name. A power
+cut in between leaves a box without a name, which asks again with the same key and gets the same answer.
 """
 
 import threading
@@ -48,7 +48,7 @@ class Surroundings:
     """Hears every verdict: our own first, then those of the service."""
     ask_now: threading.Event = field(default_factory=threading.Event)
     """Set from outside, it ends the present rest."""
-    rests: Rests = Rests()
+    rests: Rests = field(default_factory=Rests)
     gives_up: bool = False
     """Whether a refusal that a person must mend ends it: for a person who looks on."""
 

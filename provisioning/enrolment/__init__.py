@@ -1,1 +1,1 @@
-"""Zero touch: claims and tokens for a batch, the judgement on a request, the service that hands out certificates."""
+"""Zero touch: tokens for a batch, the judgement on a request, the service that hands out certificates."""

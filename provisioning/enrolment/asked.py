@@ -26,7 +26,7 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """A proof that was sent along: which certificate it speaks of, and whether its key has signed the request."""
+    """A proof that came along: which certificate it speaks of, and whether its key has signed the request."""
 
     number: str
     """Serial number of the old certificate, hexadecimal, lower case."""
@@ -39,7 +39,7 @@ class Asked:
 
     request: x509.CertificateSigningRequest
     key_digest: str
-    """SHA-256 of the public key (DER), hexadecimal: the same key is the same request, however often it comes."""
+    """SHA-256 of the public key (DER), hexadecimal: one key is one request, however often it comes."""
     name: str
     """The common name it asks for; empty where it leaves that to the service."""
     key_fault: str
@@ -57,7 +57,8 @@ def read(payload: bytes) -> Asked:
     """
     if len(payload) > MAX_REQUEST_BYTES:
         raise UnreadableError(
-            f"the request has {len(payload)} bytes, at most {MAX_REQUEST_BYTES} are read; send only what docs/enrolment.md names"
+            f"the request has {len(payload)} bytes, and at most {MAX_REQUEST_BYTES} are read; "
+            f"update promptd on this box"
         )
     try:
         content = read_object(payload)
@@ -101,7 +102,7 @@ def _understood(asked: CertificateRequest) -> Asked:
 def _key_fault(request: x509.CertificateSigningRequest) -> str:
     key = request.public_key()
     if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in CURVES:
-        return f"its key is not of the curve P-256 or P-384; update promptd on this box"
+        return "its key is not of the curve P-256 or P-384; update promptd on this box"
     try:
         is_signed = request.is_signature_valid
     except (ValueError, UnsupportedAlgorithm):
@@ -109,9 +110,7 @@ def _key_fault(request: x509.CertificateSigningRequest) -> str:
     return (
         ""
         if is_signed
-        else (
-            "it is not signed by the key it is made for, or was changed on its way; look at who else uses this claim"
-        )
+        else ("it is not signed by the key it is made for, or was changed; look at who else uses this claim")
     )
 
 

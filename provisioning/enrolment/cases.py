@@ -8,7 +8,7 @@ from agent.wire.access import CLAIM_PREFIX
 from agent.wire.certificates import Verdict
 from provisioning.enrolment.asked import Asked
 from provisioning.enrolment.verdicts import Known, KnownDevice, judge_enrolment, judge_renewal
-from provisioning.inventory import Inventory, claim_user
+from provisioning.inventory import Inventory
 from provisioning.registry import Registry
 from provisioning.registry_rows import Certificate, Device
 
@@ -112,6 +112,6 @@ def _unrevoked(registry: Registry, holder: str) -> tuple[Certificate, ...]:
 
 
 def _is_withdrawn(registry: Registry, user: str) -> bool:
-    """Tell whether all certificates of a claim were revoked; one that the registry never saw is no matter here."""
+    """Tell whether all certificates of a claim were revoked; one that the registry never saw is not."""
     certificates = registry.certificates(user)
     return bool(certificates) and all(each.revoked_s is not None for each in certificates)

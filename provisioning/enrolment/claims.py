@@ -23,9 +23,8 @@ def make_tokens(
     """
     entry = inventory.claims.get(claim)
     if entry is None:
-        raise ConfigError(
-            f"the inventory has no claim {claim!r}; {hint(claim, inventory.claims) or 'write it under claims'}"
-        )
+        wish = hint(claim, inventory.claims) or "write it under claims"
+        raise ConfigError(f"the inventory has no claim {claim!r}; {wish}")
     if entry.needs == "serial":
         raise ConfigError(f"the claim {claim!r} needs no token; set `needs` to token or both to want one")
     expires_s = entry.expires_at.timestamp()

@@ -1,9 +1,9 @@
 """One request, one answer: judge, sign, note, hand out. Knows no MQTT.
 
-The authority signs before the registry knows of it, because it may take its time and may be elsewhere; what was
-true before is judged again within the transaction that notes the certificate. A process that ends in between
-leaves a certificate nobody has: the box asks again with the same key, and gets another one. One that ends later
-finds the certificate in the registry, and hands it out again.
+The authority signs before the registry knows of it, because it may take its time and may be elsewhere; what
+was true before is judged again within the transaction that notes the certificate. A process that ends in
+between leaves a certificate nobody has: the box asks again with the same key, and gets another one. After a
+later end the next process finds the certificate in the registry, and hands it out.
 """
 
 import datetime as dt

@@ -8,8 +8,8 @@ from collections.abc import Callable
 CAPACITY = 2000
 """Requests that wait. One more is left unanswered, and its box repeats it after a rest."""
 BURST, PER_MINUTE = 500, 1200
-"""Requests of one claim or one device. A batch that is switched on by one fuse passes; a box gone mad does not
-hold up the others."""
+"""Requests of one claim or one device. A batch that is switched on by one fuse passes; a box gone mad does
+not hold up the others."""
 KEPT_SOURCES = 10_000
 
 

@@ -1,7 +1,7 @@
 """The provisioning service on its broker: takes requests off the topics, has them judged, and replies.
 
-Requests wait at the broker while the service is away (its session is kept), and in `door.py` while it is busy.
-A reply that finds no link is lost: the box repeats its request, and gets the same answer.
+Requests wait at the broker while the service is away (its session is kept), and in `door.py` while it is
+busy. A reply that finds no link is lost: the box repeats its request, and gets the same answer.
 """
 
 import signal
@@ -112,7 +112,7 @@ class Service:
             self._answered += 1
 
     def _answer(self, topic: str, payload: bytes) -> CertificateReply:
-        """Return the answer of the desk; who asks is a level of the topic, which the broker's ACL guarantees."""
+        """Return the answer of the desk; who asks stands in the topic, which the broker's ACL guarantees."""
         kind, source = topic.removeprefix(f"{self._root}/").split("/")[1:3]
         return (self._desk.enrol if kind == "enrol" else self._desk.renew)(source, payload)
 

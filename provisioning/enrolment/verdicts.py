@@ -1,7 +1,7 @@
 """The judgement on a request, step by step. Pure: what was asked and what is known in, verdicts out.
 
-Every reason is one sentence that a person at the box can act on or pass on. Whoever asks twice with the same key
-asks once: no step refuses a repetition of what was granted.
+Every reason is one sentence that a person at the box can act on or pass on. Whoever asks twice with the same
+key asks once: no step refuses a repetition of what was granted.
 """
 
 import datetime as dt
@@ -101,12 +101,17 @@ def _judged(steps: Iterable[tuple[str, str]]) -> list[Verdict]:
 def _claim(case: Case) -> str:
     known = case.known
     if known.claim is None:
-        return f"the inventory has no claim {known.claim_name!r}; write it under claims, or give the box another claim"
+        return (
+            f"the inventory has no claim {known.claim_name!r}; write it there, or give the box another claim"
+        )
     if known.is_withdrawn:
         return f"the claim {known.claim_name!r} was revoked; give the box another claim"
     is_new = known.device is None and not case.is_repeated
     if is_new and known.enrolled >= known.claim.limit:
-        return f"the claim {known.claim_name!r} has let in {known.enrolled} boxes already; raise its limit in the inventory"
+        return (
+            f"the claim {known.claim_name!r} has let in {known.enrolled} boxes already; "
+            f"raise its limit in the inventory"
+        )
     return ""
 
 
@@ -142,8 +147,8 @@ def _serial(case: Case) -> str:
         return "the box does not know its serial number; set identity.serial in its promptd.toml"
     if known.device and known.device.removed_s is not None:
         return (
-            f"{known.name} left the fleet on {_day(known.device.removed_s)}; to take it back, write its serial "
-            f"{serial!r} into the inventory and apply it"
+            f"{known.name} left the fleet on {_day(known.device.removed_s)}; to take it back, write its "
+            f"serial {serial!r} into the inventory and apply it"
         )
     if known.claim and known.claim.needs != "token" and not known.is_listed:
         return f"no device of the inventory has the serial {serial!r}; write it there and apply it"
@@ -157,12 +162,12 @@ def _not_enrolled_yet(case: Case) -> str:
     latest = known.certificates[-1]
     if proof is None:
         return (
-            f"another box is enrolled as {known.name} since {_day(latest.issued_s)}; if it is this box with a new "
-            f"disk, revoke the old one: promptd-fleet revoke {known.name}; if not, two boxes have the serial "
-            f"{case.asked.serial!r}: set identity.serial of this one"
+            f"another box is enrolled as {known.name} since {_day(latest.issued_s)}; if it is this box with "
+            f"a new disk, revoke the old one: promptd-fleet revoke {known.name}; if not, two boxes have the "
+            f"serial {case.asked.serial!r}: set identity.serial of this one"
         )
     if proof.number not in {each.number for each in known.certificates}:
-        return f"the proof is by a certificate that {known.name} does not have; remove identity.folder on this box"
+        return f"the proof is by no certificate of {known.name}; remove identity.folder on this box"
     if not proof.is_signed:
         return f"the proof is not signed by the old key of {known.name}; remove identity.folder on this box"
     return ""
@@ -176,8 +181,8 @@ def _name(case: Case) -> str:
     known = case.known
     if not known.is_free:
         return (
-            f"no box can be called {known.name!r}; list the serial {case.asked.serial!r} in the inventory under a "
-            f"name of its own"
+            f"no box can be called {known.name!r}; list the serial {case.asked.serial!r} in the inventory "
+            f"under a name of its own"
         )
     if known.device and known.device.serial not in ("", case.asked.serial):
         return (

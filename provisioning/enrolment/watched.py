@@ -1,4 +1,4 @@
-"""The inventory as it is now: read again whenever the file has changed, so that nobody restarts the service."""
+"""The inventory as it is now: read again when the file has changed, so that nobody restarts the service."""
 
 import os
 from pathlib import Path

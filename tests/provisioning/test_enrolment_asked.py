@@ -76,7 +76,8 @@ def test_a_proof_counts_only_if_the_old_key_signed_this_very_request(certificate
 
     mine, borrowed = (read(payload_of(pem_of(each), proof=proof)).proof for each in (request, other))
 
-    assert mine and borrowed
+    assert mine
+    assert borrowed
     assert (mine.is_signed, borrowed.is_signed) == (True, False)
     assert mine.number == borrowed.number
 

@@ -38,12 +38,13 @@ GOOD = Known(
     certificates=(),
     token=Token("digest", "line-7", NOW_S - 60, NOW_S + 60),
 )
-ASKED = asked_by(serial="S17", token="a token")
+TOKEN = "a token"
+ASKED = asked_by(serial="S17", token=TOKEN)
 OLD = Certificate("ab12", "box-17", Holder.DEVICE, 0, NOW_S - 1, "another key", "PEM", NOW_S - 86_400)
 BOX = Device("box-17", "S17", "", "line-7", NOW_S - 86_400)
 
 
-def judged(known: Known = GOOD, asked: Asked = ASKED, **changes: Any) -> Verdict:
+def judged(known: Known = GOOD, asked: Asked = ASKED, **changes: Any) -> Verdict:  # noqa: ANN401 -- facts of every kind
     """Return the last verdict on the good case with these facts changed."""
     return judge_enrolment(asked, replace(known, **changes), NOW)[-1]
 
