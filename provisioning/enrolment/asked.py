@@ -9,15 +9,13 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from pydantic import ValidationError
 
 from agent.wire.certificates import MAX_REQUEST_BYTES, CertificateRequest, Proof
 from agent.wire.errors import InvalidField, InvalidJson
 from agent.wire.json_text import read_object, refuse_repeated_keys
-
-CURVES = ("secp256r1", "secp384r1")
-"""What every TLS library of a broker can check."""
+from provisioning.authority.errors import RequestRefusedError
+from provisioning.authority.signer import agreed_key, common_name
 
 
 class UnreadableError(Exception):
@@ -82,7 +80,7 @@ def _understood(asked: CertificateRequest) -> Asked:
         request = x509.load_pem_x509_csr(asked.request.encode())
         key = request.public_key()
         der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-        names = request.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        name = common_name(request)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise UnreadableError(
             "the field 'request' holds no PKCS #10 request in PEM format; remove the folder `request` below "
@@ -91,7 +89,7 @@ def _understood(asked: CertificateRequest) -> Asked:
     return Asked(
         request=request,
         key_digest=hashlib.sha256(der).hexdigest(),
-        name=str(names[0].value) if names else "",
+        name=name,
         key_fault=_key_fault(request),
         serial=asked.serial.strip(),
         token=asked.token,
@@ -100,18 +98,11 @@ def _understood(asked: CertificateRequest) -> Asked:
 
 
 def _key_fault(request: x509.CertificateSigningRequest) -> str:
-    key = request.public_key()
-    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in CURVES:
-        return "its key is not of the curve P-256 or P-384; update promptd on this box"
     try:
-        is_signed = request.is_signature_valid
-    except (ValueError, UnsupportedAlgorithm):
-        is_signed = False
-    return (
-        ""
-        if is_signed
-        else ("it is not signed by the key it is made for, or was changed; look at who else uses this claim")
-    )
+        agreed_key(request)
+    except RequestRefusedError as error:
+        return str(error)
+    return ""
 
 
 def _proven(proof: Proof, request: x509.CertificateSigningRequest) -> Proven:

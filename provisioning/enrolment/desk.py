@@ -14,7 +14,7 @@ import structlog
 from agent.wire.certificates import CertificateReply, Verdict
 from agent.wire.errors import AgentError
 from provisioning.audit import OK, REFUSED, Audit
-from provisioning.authority.signer import Issued, Signer
+from provisioning.authority.signer import Issued, Role, Signer, Subject
 from provisioning.device_settings import settings_of, toml
 from provisioning.enrolment.asked import UnreadableError, read
 from provisioning.enrolment.cases import Case, Enrolment, Renewal
@@ -69,7 +69,9 @@ class Desk:
         if granted := self._granted(case):
             return self._hand_out(case, inventory, verdicts, granted.pem)
         try:
-            issued = self._signer.sign(case.asked.request, case.name)
+            issued = self._signer.sign(
+                case.asked.request, Subject(case.name, Role.DEVICE), inventory.authority.days
+            )
         except AgentError as error:
             verdicts.append(Verdict(step="signing", passed=False, reason=str(error)))
             return self._refuse(case.action, case.name, verdicts, SIGNING_RETRY_S)
@@ -79,7 +81,7 @@ class Desk:
                 self._note(case, issued)
         if not verdicts[-1].passed:
             return self._refuse(case.action, case.subject, verdicts, serial=case.asked.serial)
-        return self._hand_out(case, inventory, verdicts, issued.chain)
+        return self._hand_out(case, inventory, verdicts, issued.chain_pem)
 
     def _granted(self, case: Case) -> Certificate | None:
         """Return the good certificate that this very key has got already."""
@@ -92,15 +94,14 @@ class Desk:
         """Note what was signed; the audit log has it before the registry, and the registry before the box."""
         now = self._now()
         case.note(now)
-        certificate = issued.certificate
         row = Certificate(
-            number=f"{certificate.serial_number:x}",
+            number=f"{issued.serial_number:x}",
             holder=case.name,
             party=Holder.DEVICE,
-            not_before_s=certificate.not_valid_before_utc.timestamp(),
-            not_after_s=certificate.not_valid_after_utc.timestamp(),
+            not_before_s=issued.not_before.timestamp(),
+            not_after_s=issued.not_after.timestamp(),
             key_digest=case.asked.key_digest,
-            pem=issued.chain,
+            pem=issued.chain_pem,
             issued_s=now.timestamp(),
         )
         self._registry.add_certificate(row)

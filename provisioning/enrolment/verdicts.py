@@ -159,18 +159,22 @@ def _not_enrolled_yet(case: Case) -> str:
     known, proof = case.known, case.asked.proof
     if not known.certificates or case.is_repeated:
         return ""
-    latest = known.certificates[-1]
     if proof is None:
-        return (
-            f"another box is enrolled as {known.name} since {_day(latest.issued_s)}; if it is this box with "
-            f"a new disk, revoke the old one: promptd-fleet revoke {known.name}; if not, two boxes have the "
-            f"serial {case.asked.serial!r}: set identity.serial of this one"
-        )
+        since = _day(known.certificates[-1].issued_s)
+        return f"another box is enrolled as {known.name} since {since}; {_two_ways(case)}"
     if proof.number not in {each.number for each in known.certificates}:
-        return f"the proof is by no certificate of {known.name}; remove identity.folder on this box"
+        return f"the proof is by a certificate that {known.name} does not have; {_two_ways(case)}"
     if not proof.is_signed:
-        return f"the proof is not signed by the old key of {known.name}; remove identity.folder on this box"
+        return f"the proof is not signed by the old key of {known.name}; {_two_ways(case)}"
     return ""
+
+
+def _two_ways(case: Case) -> str:
+    """Return what to do about a box without proof: nobody can tell from here which of the two it is."""
+    return (
+        f"if it is this box with a new disk, revoke the old one: promptd-fleet revoke {case.known.name}; "
+        f"if not, two boxes have the serial {case.asked.serial!r}: set identity.serial of this one"
+    )
 
 
 def _signature(case: Case) -> str:

@@ -53,7 +53,7 @@ def test_a_request_that_was_changed_on_its_way_is_noticed() -> None:
 
     asked = read(payload_of(pem))
 
-    assert "not signed by the key" in asked.key_fault
+    assert "not signed by its own key" in asked.key_fault
 
 
 def test_a_key_of_an_unusual_curve_is_not_accepted() -> None:

@@ -38,7 +38,7 @@ GOOD = Known(
     certificates=(),
     token=Token("digest", "line-7", NOW_S - 60, NOW_S + 60),
 )
-TOKEN = "a token"
+TOKEN = "a token"  # noqa: S105 -- of nobody
 ASKED = asked_by(serial="S17", token=TOKEN)
 OLD = Certificate("ab12", "box-17", Holder.DEVICE, 0, NOW_S - 1, "another key", "PEM", NOW_S - 86_400)
 BOX = Device("box-17", "S17", "", "line-7", NOW_S - 86_400)
