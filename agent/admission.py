@@ -17,8 +17,8 @@ from agent.settings_file import load_own, provision
 from agent.wire.certificates import Verdict
 
 
-def admit(config: Path | None, onlooker: Onlooker | None = None) -> Pair | None:
-    """Enrol if that is needed; return the new pair, or None when nothing had to be done.
+def admit(config: Path | None, onlooker: Onlooker | None = None, *, again: bool = False) -> Pair | None:
+    """Enrol if that is needed, or `again`; return the new pair, or None when nothing had to be done.
 
     Only what the box was given by hand counts here: the claim belongs to the broker that came with it. A
     refusal that only a person can mend ends it if somebody looks on.
@@ -28,7 +28,7 @@ def admit(config: Path | None, onlooker: Onlooker | None = None) -> Pair | None:
     """
     own = load_own(config)
     pairs = Pairs(own.identity_dir)
-    claim = _needed(own, pairs)
+    claim = _needed(own, pairs, again=again)
     if claim is None:
         return None
     from agent.identity.enrol import Surroundings, enrol  # noqa: PLC0415 -- 10 MB that other boxes do not pay
@@ -46,9 +46,9 @@ def admit(config: Path | None, onlooker: Onlooker | None = None) -> Pair | None:
         return enrol(own, pairs, claim, around)
 
 
-def _needed(own: Settings, pairs: Pairs) -> Claim | None:
+def _needed(own: Settings, pairs: Pairs, *, again: bool) -> Claim | None:
     """Return the claim if it must be used: a certificate of the operator's own choice needs none."""
-    if own.broker.cert_file or pairs.valid:
+    if own.broker.cert_file or (pairs.valid and not again):
         return None
     return find_claim(own.identity, credentials_dir())
 

@@ -61,6 +61,7 @@ def enrol(
     config: Config = None,
     *,
     explain: Annotated[bool, typer.Option(help="Print every step, also those that passed.")] = False,
+    again: Annotated[bool, typer.Option(help="Even though this box has a certificate.")] = False,
 ) -> None:
     """Get this box a certificate with its claim, and print what the provisioning service says.
 
@@ -74,7 +75,7 @@ def enrol(
     from agent.settings import LogSettings
 
     logs.configure(LogSettings(format="console", level="error"))
-    pair = admit(config, Onlooker(typer.echo, explain))
+    pair = admit(config, Onlooker(typer.echo, explain), again=again)
     typer.echo(
         f"this box is {pair.name}" if pair else "nothing to do: this box has a certificate, or no claim"
     )

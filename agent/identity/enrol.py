@@ -73,6 +73,8 @@ def enrol(settings: Settings, pairs: Pairs, claim: Claim, around: Surroundings) 
     )
     topics = EnrolmentTopics(settings.broker.root, claim.name, uuid.uuid4().hex)
     LOG.info("enrolment_begun", claim=claim.name, serial=serial, has_proof=request.proof is not None)
+    around.tell(Verdict(step="claim_found", passed=True, reason=f"{claim.name} in {claim.cert_file}"))
+    around.tell(Verdict(step="serial_found", passed=True, reason=serial))
     with Asking(claim.broker(settings.broker), topics) as asking:
         return _Enrolment(asking, request, pending, pairs, around).run()
 
@@ -95,6 +97,7 @@ class _Enrolment:
         self._around = around
         self._unanswered = around.rests.when_unanswered()
         self._refused = around.rests.when_refused()
+        self._had = pairs.valid
         self._ask_at_s = 0.0
         self._shown = ""
 
@@ -102,7 +105,7 @@ class _Enrolment:
         """Return the pair, from the service or, where only our clock was wrong, from before."""
         while True:
             self._around.beat()
-            if pair := self._pairs.valid:
+            if (pair := self._pairs.valid) and pair != self._had:
                 return pair
             self._ask_when_due()
             payload = self._asking.hear(TICK_S)
@@ -131,7 +134,8 @@ class _Enrolment:
         return self._take(reply) if reply.accepted else self._be_refused(reply)
 
     def _take(self, reply: CertificateReply) -> Pair | None:
-        """Keep what was handed out; whatever cannot be used is asked for again."""
+        """Keep what was handed out; what cannot be used is asked for again."""
+        fresh = None
         try:
             fresh = self._pending.receive(self._pairs, reply.certificate, reply.authorities)
             kept = self._around.keep_settings(reply.settings)
@@ -143,9 +147,12 @@ class _Enrolment:
             self._pairs.promote(fresh)
             self._pending.forget()
         except AgentError as error:
+            if fresh:
+                self._pairs.give_up(fresh)
             self._tell(Verdict(step="keeping", passed=False, reason=str(error)))
             self._show(f"enrolment waits: {error}")
             return None
+        self._tell(Verdict(step="keeping", passed=True))
         LOG.info("enrolled", device=fresh.name, not_after=fresh.not_after.isoformat())
         return fresh
 

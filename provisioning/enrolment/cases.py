@@ -7,10 +7,13 @@ from typing import Protocol
 from agent.wire.access import CLAIM_PREFIX
 from agent.wire.certificates import Verdict
 from provisioning.enrolment.asked import Asked
-from provisioning.enrolment.verdicts import Known, KnownDevice, judge_enrolment, judge_renewal
+from provisioning.enrolment.verdicts import History, Known, KnownDevice, judge_enrolment, judge_renewal
 from provisioning.inventory import Inventory
 from provisioning.registry import Registry
-from provisioning.registry_rows import Certificate, Device
+from provisioning.registry_rows import Device
+
+READMITTED = "readmitted"
+"""The mark of a device that may enrol again without proof; it holds the number of its last certificate."""
 
 
 class Case(Protocol):
@@ -73,6 +76,7 @@ class Enrolment:
             self._registry.spend_token(self.asked.token, self._claim_name, self.name, now_s)
 
     def _known(self) -> Known:
+        same_serial = self._registry.device_by_serial(self.asked.serial)
         return Known(
             claim_name=self._claim_name,
             claim=self._claim,
@@ -82,7 +86,8 @@ class Enrolment:
             is_listed=self._is_listed,
             is_free=self._is_free,
             device=self._registry.device(self.name),
-            certificates=_unrevoked(self._registry, self.name),
+            twin=same_serial.name if same_serial and same_serial.name != self.name else "",
+            history=_history(self._registry, self.name),
             token=self._registry.token(self.asked.token) if self.asked.token else None,
         )
 
@@ -98,17 +103,27 @@ class Renewal:
 
     def judge(self, now: dt.datetime) -> list[Verdict]:  # noqa: ARG002 -- as a Case; a renewal has no deadline
         """Look everything up, and return the verdicts up to the first that failed."""
-        known = KnownDevice(
-            self.name, self._registry.device(self.name), _unrevoked(self._registry, self.name)
-        )
-        return judge_renewal(self.asked, known)
+        device, history = self._registry.device(self.name), _history(self._registry, self.name)
+        return judge_renewal(self.asked, KnownDevice(self.name, device, history))
 
     def note(self, now: dt.datetime) -> None:
         """Leave everything as it is: the certificate itself is all that changes."""
 
 
-def _unrevoked(registry: Registry, holder: str) -> tuple[Certificate, ...]:
-    return tuple(each for each in registry.certificates(holder) if each.revoked_s is None)
+def _history(registry: Registry, name: str) -> History:
+    """Return what counts of all that was handed out under a name.
+
+    A revocation ends what was before it and shuts out whoever has the name; a readmission ends both.
+    """
+    certificates, readmitted = registry.certificates(name), registry.marked(name, READMITTED)
+    ends = [
+        place
+        for place, each in enumerate(certificates)
+        if each.revoked_s is not None or each.number == readmitted
+    ]
+    since = certificates[ends[-1] + 1 :] if ends else certificates
+    is_shut_out = bool(ends) and not since and certificates[-1].number != readmitted
+    return History(since, certificates[-1] if is_shut_out else None)
 
 
 def _is_withdrawn(registry: Registry, user: str) -> bool:

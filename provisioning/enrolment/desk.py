@@ -14,6 +14,7 @@ import structlog
 from agent.wire.certificates import CertificateReply, Verdict
 from agent.wire.errors import AgentError
 from provisioning.audit import OK, REFUSED, Audit
+from provisioning.authority.errors import RequestRefusedError
 from provisioning.authority.signer import Issued, Role, Signer, Subject
 from provisioning.device_settings import settings_of, toml
 from provisioning.enrolment.asked import UnreadableError, read
@@ -29,7 +30,7 @@ SIGNING_RETRY_S = 60.0
 
 
 class Desk:
-    """Answers requests, one at a time."""
+    """Answers requests, one at a time. `trusted` turns the signer's authorities into those of the broker."""
 
     def __init__(
         self,
@@ -37,12 +38,14 @@ class Desk:
         registry: Registry,
         signer: Signer,
         audit: Audit,
+        trusted: Callable[[str], str] = lambda authorities: authorities,
         now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
     ) -> None:
         self._inventory = inventory
         self._registry = registry
         self._signer = signer
         self._audit = audit
+        self._trusted = trusted
         self._now = now
 
     def enrol(self, user: str, payload: bytes) -> CertificateReply:
@@ -74,7 +77,8 @@ class Desk:
             )
         except AgentError as error:
             verdicts.append(Verdict(step="signing", passed=False, reason=str(error)))
-            return self._refuse(case.action, case.name, verdicts, SIGNING_RETRY_S)
+            retry_s = None if isinstance(error, RequestRefusedError) else SIGNING_RETRY_S
+            return self._refuse(case.action, case.name, verdicts, retry_s)
         with self._registry.changing():
             verdicts = case.judge(self._now())
             if verdicts[-1].passed:
@@ -117,7 +121,7 @@ class Desk:
             accepted=True,
             verdicts=(*verdicts, Verdict(step="signing", passed=True)),
             certificate=chain,
-            authorities=self._signer.authorities,
+            authorities=self._trusted(self._signer.authorities),
             settings=toml(settings_of(inventory, case.name, case.group)),
         )
 

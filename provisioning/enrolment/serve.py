@@ -30,6 +30,8 @@ NETWORK_LIMIT_S, JUDGING_LIMIT_S = 60.0, 90.0
 """An authority elsewhere may take a minute for a signature."""
 TOO_FAST_S = 10.0
 """When whoever was too fast may ask again, at the earliest."""
+TOO_FAST = "more requests come with this claim than are judged; the box asks again by itself"
+FAILED_S = 60.0
 EXIT_INTERNAL = 70
 REQUESTS = tuple(each for each in TABLE if Party.FLEET in each.readers and each.pattern.endswith("/request"))
 """What is asked of the service; it may read more of the fleet."""
@@ -87,7 +89,7 @@ class Service:
         if delivery.retain or not source:
             return True
         if wait_s := self._rate.wait_s(source):
-            self._reply(delivery.topic, _too_fast(max(TOO_FAST_S, wait_s)))
+            self._reply(delivery.topic, _put_off("claim", TOO_FAST, max(TOO_FAST_S, wait_s)))
         elif not self._door.put(delivery.topic, delivery.payload):
             LOG.warning("request_left_unanswered", source=source, hint="too many wait; the box asks again")
         return True
@@ -114,7 +116,13 @@ class Service:
     def _answer(self, topic: str, payload: bytes) -> CertificateReply:
         """Return the answer of the desk; who asks stands in the topic, which the broker's ACL guarantees."""
         kind, source = topic.removeprefix(f"{self._root}/").split("/")[1:3]
-        return (self._desk.enrol if kind == "enrol" else self._desk.renew)(source, payload)
+        try:
+            return (self._desk.enrol if kind == "enrol" else self._desk.renew)(source, payload)
+        except Exception:
+            LOG.exception("request_not_judged", source=source)
+            return _put_off(
+                "signing", "the service failed in a way it did not foresee; its log says how", FAILED_S
+            )
 
     def _reply(self, topic: str, reply: CertificateReply) -> None:
         answer = topic.removesuffix("/request") + "/reply"
@@ -148,10 +156,6 @@ def _source(root: str, topic: str) -> str:
     return topic.removeprefix(f"{root}/").split("/")[2] if is_ours else ""
 
 
-def _too_fast(wait_s: float) -> CertificateReply:
-    reason = "more requests come with this claim than are judged; the box asks again by itself"
-    return CertificateReply(
-        accepted=False,
-        verdicts=(Verdict(step="claim", passed=False, reason=reason),),
-        retry_after_s=wait_s,
-    )
+def _put_off(step: str, reason: str, wait_s: float) -> CertificateReply:
+    verdict = Verdict(step=step, passed=False, reason=reason)
+    return CertificateReply(accepted=False, verdicts=(verdict,), retry_after_s=wait_s)

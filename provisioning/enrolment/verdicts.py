@@ -15,6 +15,16 @@ from provisioning.registry_rows import Certificate, Device, Token
 
 
 @dataclass(frozen=True, slots=True)
+class History:
+    """What was handed out under one name."""
+
+    certificates: tuple[Certificate, ...] = ()
+    """Since the last revocation, the oldest first; also what is over."""
+    shut_out_by: Certificate | None = None
+    """The revoked certificate that keeps whoever has this name out, until somebody lets it in again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
     """What inventory and registry say of a request for a first certificate."""
 
@@ -34,8 +44,9 @@ class Known:
     """Whether the inventory lets this box be called so."""
     device: Device | None
     """Who has this name in the registry."""
-    certificates: tuple[Certificate, ...]
-    """What was handed out under this name and is not revoked, the oldest first; also what is over."""
+    twin: str
+    """Who has this serial in the registry under another name; empty when nobody has."""
+    history: History
     token: Token | None
     """What the registry knows of the token that was shown."""
 
@@ -46,8 +57,7 @@ class KnownDevice:
 
     name: str
     device: Device | None
-    certificates: tuple[Certificate, ...]
-    """Not revoked."""
+    history: History
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +71,7 @@ class Case:
     @property
     def is_repeated(self) -> bool:
         """Whether this very key has got a certificate under this name."""
-        return any(each.key_digest == self.asked.key_digest for each in self.known.certificates)
+        return any(each.key_digest == self.asked.key_digest for each in self.known.history.certificates)
 
 
 Judge = Callable[[Case], str]
@@ -146,9 +156,12 @@ def _serial(case: Case) -> str:
     if not serial:
         return "the box does not know its serial number; set identity.serial in its promptd.toml"
     if known.device and known.device.removed_s is not None:
+        day = _day(known.device.removed_s)
+        return f"{known.name} left the fleet on {day}; to let it in again: promptd-fleet readmit {known.name}"
+    if known.twin:
         return (
-            f"{known.name} left the fleet on {_day(known.device.removed_s)}; to take it back, write its "
-            f"serial {serial!r} into the inventory and apply it"
+            f"the serial {serial!r} is enrolled as {known.twin} already; list it in the inventory under that "
+            f"name, or set identity.serial of this box if it is another one"
         )
     if known.claim and known.claim.needs != "token" and not known.is_listed:
         return f"no device of the inventory has the serial {serial!r}; write it there and apply it"
@@ -156,23 +169,29 @@ def _serial(case: Case) -> str:
 
 
 def _not_enrolled_yet(case: Case) -> str:
-    known, proof = case.known, case.asked.proof
-    if not known.certificates or case.is_repeated:
+    known, proof, given = case.known, case.asked.proof, case.known.history.certificates
+    if known.history.shut_out_by:
+        return _shut_out(known.name, known.history.shut_out_by)
+    if not given or case.is_repeated:
         return ""
     if proof is None:
-        since = _day(known.certificates[-1].issued_s)
-        return f"another box is enrolled as {known.name} since {since}; {_two_ways(case)}"
-    if proof.number not in {each.number for each in known.certificates}:
+        return f"another box is enrolled as {known.name} since {_day(given[-1].issued_s)}; {_two_ways(case)}"
+    if proof.number not in {each.number for each in given}:
         return f"the proof is by a certificate that {known.name} does not have; {_two_ways(case)}"
     if not proof.is_signed:
         return f"the proof is not signed by the old key of {known.name}; {_two_ways(case)}"
     return ""
 
 
+def _shut_out(name: str, revoked: Certificate) -> str:
+    day, why = _day(revoked.revoked_s or 0), f" ({revoked.reason})" if revoked.reason else ""
+    return f"{name} was revoked on {day}{why}; to let it in again: promptd-fleet readmit {name}"
+
+
 def _two_ways(case: Case) -> str:
     """Return what to do about a box without proof: nobody can tell from here which of the two it is."""
     return (
-        f"if it is this box with a new disk, revoke the old one: promptd-fleet revoke {case.known.name}; "
+        f"if it is this box with a new disk, let it in again: promptd-fleet readmit {case.known.name}; "
         f"if not, two boxes have the serial {case.asked.serial!r}: set identity.serial of this one"
     )
 
@@ -212,9 +231,7 @@ ENROLMENT: tuple[tuple[str, Judge], ...] = (
 def _belongs(known: KnownDevice) -> str:
     if known.device is None or known.device.removed_s is not None:
         return f"{known.name} is no device of this fleet; write it into the inventory and apply it"
-    if not known.certificates:
-        return f"the certificates of {known.name} were revoked; it must enrol again, or leave the fleet"
-    return ""
+    return _shut_out(known.name, known.history.shut_out_by) if known.history.shut_out_by else ""
 
 
 def _is_named(asked: Asked, name: str) -> str:

@@ -9,7 +9,7 @@ from rig.requests import asked_by
 
 from agent.wire.certificates import Verdict
 from provisioning.enrolment.asked import Asked, Proven
-from provisioning.enrolment.verdicts import Known, KnownDevice, judge_enrolment, judge_renewal
+from provisioning.enrolment.verdicts import History, Known, KnownDevice, judge_enrolment, judge_renewal
 from provisioning.inventory import Claim
 from provisioning.registry_rows import Certificate, Device, Holder, Token
 
@@ -35,12 +35,14 @@ GOOD = Known(
     is_listed=True,
     is_free=True,
     device=None,
-    certificates=(),
+    twin="",
+    history=History(),
     token=Token("digest", "line-7", NOW_S - 60, NOW_S + 60),
 )
 TOKEN = "a token"  # noqa: S105 -- of nobody
 ASKED = asked_by(serial="S17", token=TOKEN)
 OLD = Certificate("ab12", "box-17", Holder.DEVICE, 0, NOW_S - 1, "another key", "PEM", NOW_S - 86_400)
+LOST = replace(OLD, revoked_s=NOW_S - 5, reason="stolen")
 BOX = Device("box-17", "S17", "", "line-7", NOW_S - 86_400)
 
 
@@ -81,8 +83,14 @@ def test_nothing_is_judged_after_the_first_step_that_failed() -> None:
         ({"token": replace(GOOD.token, expires_s=NOW_S)}, "token", "was good until 2026-11-20"),
         ({"token": replace(GOOD.token, spent_s=NOW_S - 9, spent_by="box-3")}, "token", "used up by 'box-3'"),
         ({"is_listed": False}, "serial", "no device of the inventory has the serial 'S17'"),
+        ({"twin": "box-S17"}, "serial", "is enrolled as box-S17 already"),
         ({"device": replace(BOX, removed_s=NOW_S - 5)}, "serial", "left the fleet on 2026-11-20"),
-        ({"device": BOX, "certificates": (OLD,)}, "not_enrolled_yet", "promptd-fleet revoke box-17"),
+        ({"device": BOX, "history": History((OLD,))}, "not_enrolled_yet", "promptd-fleet readmit box-17"),
+        (
+            {"device": BOX, "history": History((), LOST)},
+            "not_enrolled_yet",
+            "2026-11-20 (stolen); to let it in",
+        ),
         ({"is_free": False}, "name", "can be called 'box-17'"),
         ({"device": replace(BOX, serial="S18")}, "name", "serial 'S18' already"),
     ],
@@ -128,7 +136,7 @@ def test_a_repeated_request_is_no_duplicate_even_when_claim_and_token_are_used_u
     token = replace(GOOD.token, spent_s=NOW_S - 9, spent_by="box-17")
     expired = CLAIM.model_copy(update={"expires": dt.date(2026, 1, 1)})
 
-    verdict = judged(device=BOX, certificates=(own,), token=token, enrolled=2, claim=expired)
+    verdict = judged(device=BOX, history=History((own,)), token=token, enrolled=2, claim=expired)
 
     assert verdict.passed
 
@@ -137,7 +145,7 @@ def test_a_box_that_was_away_proves_itself_with_its_old_key() -> None:
     asked = replace(ASKED, proof=Proven("ab12", is_signed=True))
     token = replace(GOOD.token, spent_s=NOW_S - 9, spent_by="box-17")
 
-    verdict = judged(asked=asked, device=BOX, certificates=(OLD,), token=token, enrolled=2)
+    verdict = judged(asked=asked, device=BOX, history=History((OLD,)), token=token, enrolled=2)
 
     assert verdict.passed
 
@@ -152,7 +160,7 @@ def test_a_box_that_was_away_proves_itself_with_its_old_key() -> None:
 def test_a_proof_by_another_certificate_or_key_proves_nothing(proof: Proven, word: str) -> None:
     asked = replace(ASKED, proof=proof)
 
-    verdict = judged(asked=asked, device=BOX, certificates=(OLD,))
+    verdict = judged(asked=asked, device=BOX, history=History((OLD,)))
 
     assert (verdict.step, verdict.passed) == ("not_enrolled_yet", False)
     assert word in verdict.reason
@@ -161,9 +169,9 @@ def test_a_proof_by_another_certificate_or_key_proves_nothing(proof: Proven, wor
 @pytest.mark.parametrize(
     ("known", "step"),
     [
-        (KnownDevice("box-17", None, (OLD,)), "device"),
-        (KnownDevice("box-17", replace(BOX, removed_s=1), (OLD,)), "device"),
-        (KnownDevice("box-17", BOX, ()), "device"),
+        (KnownDevice("box-17", None, History((OLD,))), "device"),
+        (KnownDevice("box-17", replace(BOX, removed_s=1), History((OLD,))), "device"),
+        (KnownDevice("box-17", BOX, History((), LOST)), "device"),
     ],
 )
 def test_who_left_the_fleet_or_was_revoked_gets_no_next_certificate(known: KnownDevice, step: str) -> None:
@@ -173,7 +181,7 @@ def test_who_left_the_fleet_or_was_revoked_gets_no_next_certificate(known: Known
 
 
 def test_a_device_of_the_fleet_gets_its_next_certificate() -> None:
-    known = KnownDevice("box-17", BOX, (OLD,))
+    known = KnownDevice("box-17", BOX, History((OLD,)))
 
     verdicts = judge_renewal(ASKED, known)
 
