@@ -24,13 +24,16 @@ def version() -> None:
     typer.echo(__version__)
 
 
-@app.callback()
-def _commands() -> None:
-    """Keep `version` a command of its own."""
+def _add_commands() -> None:
+    from provisioning.commands import enrolment
+
+    app.command()(enrolment.serve)
+    app.command()(enrolment.readmit)
 
 
 def main() -> None:
     """Run the command line; every foreseen error ends as one sentence."""
+    _add_commands()
     try:
         app()
     except AgentError as error:

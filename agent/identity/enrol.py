@@ -27,7 +27,7 @@ from agent.wire.topics import EnrolmentTopics
 
 LOG = structlog.get_logger("promptd.enrolment")
 
-TICK_S = 0.5
+TICK_S, LOOK_S = 0.5, 5.0
 
 
 class RefusedError(AgentError):
@@ -98,19 +98,27 @@ class _Enrolment:
         self._unanswered = around.rests.when_unanswered()
         self._refused = around.rests.when_refused()
         self._had = pairs.valid
-        self._ask_at_s = 0.0
+        self._ask_at_s = self._look_at_s = 0.0
         self._shown = ""
 
     def run(self) -> Pair:
         """Return the pair, from the service or, where only our clock was wrong, from before."""
         while True:
             self._around.beat()
-            if (pair := self._pairs.valid) and pair != self._had:
+            if pair := self._valid_after_all():
                 return pair
             self._ask_when_due()
             payload = self._asking.hear(TICK_S)
             if payload is not None and (pair := self._heard(payload)):
                 return pair
+
+    def _valid_after_all(self) -> Pair | None:
+        """Return the pair from before once the clock was set right."""
+        if time.monotonic() < self._look_at_s:
+            return None
+        self._look_at_s = time.monotonic() + LOOK_S
+        pair = self._pairs.valid
+        return None if pair == self._had else pair
 
     def _ask_when_due(self) -> None:
         if self._asking.obstacle:
@@ -131,7 +139,10 @@ class _Enrolment:
         self._unanswered = self._around.rests.when_unanswered()
         for verdict in reply.verdicts:
             self._tell(verdict)
-        return self._take(reply) if reply.accepted else self._be_refused(reply)
+        if reply.accepted:
+            return self._take(reply)
+        self._be_refused(reply)
+        return None
 
     def _take(self, reply: CertificateReply) -> Pair | None:
         """Keep what was handed out; what cannot be used is asked for again."""

@@ -7,6 +7,7 @@ busy. A reply that finds no link is lost: the box repeats its request, and gets 
 import signal
 import threading
 import time
+from dataclasses import replace
 
 import structlog
 
@@ -20,8 +21,13 @@ from agent.wire.certificates import MAX_REQUEST_BYTES, CertificateReply, Verdict
 from agent.wire.errors import AgentError
 from agent.wire.packets import BrokerLimits, Confirmation, Delivery, Publication
 from agent.wire.topics import matches
+from provisioning.authority.signer import Signer
 from provisioning.enrolment.desk import Desk
 from provisioning.enrolment.door import Door, Rate
+from provisioning.enrolment.watched import WatchedInventory
+from provisioning.facts import trusted
+from provisioning.fleet import Fleet
+from provisioning.keeping import AUTHORITIES
 
 LOG = structlog.get_logger("promptd.enrolment")
 
@@ -35,6 +41,23 @@ FAILED_S = 60.0
 EXIT_INTERNAL = 70
 REQUESTS = tuple(each for each in TABLE if Party.FLEET in each.readers and each.pattern.endswith("/request"))
 """What is asked of the service; it may read more of the fleet."""
+
+
+def service_of(fleet: Fleet, signer: Signer) -> "Service":
+    """Return the service of a fleet; it reads the inventory again whenever that changes."""
+    inventory, places = WatchedInventory(fleet.places.inventory), fleet.places.service
+    settings = BrokerSettings(
+        url=fleet.inventory.broker.url,
+        root=fleet.inventory.broker.root,
+        ca_file=places / AUTHORITIES,
+        cert_file=places / "cert.pem",
+        key_file=places / "key.pem",
+    )
+
+    def trusted_by_devices(authorities: str) -> str:
+        return trusted(replace(fleet, inventory=inventory()), authorities)
+
+    return Service(settings, Desk(inventory, fleet.registry, signer, fleet.audit, trusted_by_devices))
 
 
 class Service:

@@ -26,6 +26,7 @@ STEPS = (
     "name",
 )
 CLAIM = Claim(expires=dt.date(2026, 11, 20), limit=2)
+UNUSED = Token("digest", "line-7", NOW_S - 60, NOW_S + 60)
 GOOD = Known(
     claim_name="line-7",
     claim=CLAIM,
@@ -37,7 +38,7 @@ GOOD = Known(
     device=None,
     twin="",
     history=History(),
-    token=Token("digest", "line-7", NOW_S - 60, NOW_S + 60),
+    token=UNUSED,
 )
 TOKEN = "a token"  # noqa: S105 -- of nobody
 ASKED = asked_by(serial="S17", token=TOKEN)
@@ -79,9 +80,9 @@ def test_nothing_is_judged_after_the_first_step_that_failed() -> None:
             "2026-11-19",
         ),
         ({"token": None}, "token", "none of the claim"),
-        ({"token": replace(GOOD.token, claim="line-8")}, "token", "none of the claim"),
-        ({"token": replace(GOOD.token, expires_s=NOW_S)}, "token", "was good until 2026-11-20"),
-        ({"token": replace(GOOD.token, spent_s=NOW_S - 9, spent_by="box-3")}, "token", "used up by 'box-3'"),
+        ({"token": replace(UNUSED, claim="line-8")}, "token", "none of the claim"),
+        ({"token": replace(UNUSED, expires_s=NOW_S)}, "token", "was good until 2026-11-20"),
+        ({"token": replace(UNUSED, spent_s=NOW_S - 9, spent_by="box-3")}, "token", "used up by 'box-3'"),
         ({"is_listed": False}, "serial", "no device of the inventory has the serial 'S17'"),
         ({"twin": "box-S17"}, "serial", "is enrolled as box-S17 already"),
         ({"device": replace(BOX, removed_s=NOW_S - 5)}, "serial", "left the fleet on 2026-11-20"),
@@ -133,7 +134,7 @@ def test_a_claim_may_be_content_with_a_serial_or_a_token(needs: str, token: str,
 
 def test_a_repeated_request_is_no_duplicate_even_when_claim_and_token_are_used_up_by_it() -> None:
     own = replace(OLD, key_digest=ASKED.key_digest, not_after_s=NOW_S + 9)
-    token = replace(GOOD.token, spent_s=NOW_S - 9, spent_by="box-17")
+    token = replace(UNUSED, spent_s=NOW_S - 9, spent_by="box-17")
     expired = CLAIM.model_copy(update={"expires": dt.date(2026, 1, 1)})
 
     verdict = judged(device=BOX, history=History((own,)), token=token, enrolled=2, claim=expired)
@@ -143,7 +144,7 @@ def test_a_repeated_request_is_no_duplicate_even_when_claim_and_token_are_used_u
 
 def test_a_box_that_was_away_proves_itself_with_its_old_key() -> None:
     asked = replace(ASKED, proof=Proven("ab12", is_signed=True))
-    token = replace(GOOD.token, spent_s=NOW_S - 9, spent_by="box-17")
+    token = replace(UNUSED, spent_s=NOW_S - 9, spent_by="box-17")
 
     verdict = judged(asked=asked, device=BOX, history=History((OLD,)), token=token, enrolled=2)
 
