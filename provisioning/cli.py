@@ -9,7 +9,7 @@ import typer
 from agent import __version__
 from agent.host.durable import replace_durably
 from agent.wire.errors import AgentError, ConfigError
-from provisioning.commands import audit, authority, boxes, changing
+from provisioning.commands import audit, authority, boxes, changing, enrolment
 from provisioning.commands.options import DEFAULT_INVENTORY, AsJson, InventoryFile
 
 app = typer.Typer(
@@ -75,6 +75,8 @@ for command in (
     boxes.token,
     boxes.revoke,
     boxes.ansible,
+    enrolment.serve,
+    enrolment.readmit,
 ):
     app.command()(command)
 
