@@ -201,15 +201,17 @@ def _say_nothing(_text: str) -> None:
     """Leave it to the JSON at the end."""
 
 
-def _add_models() -> None:
+def _add_rooms() -> None:
+    from agent.identity.commands import app as identity
     from agent.models.commands import app as models
 
     app.add_typer(models, name="models")
+    app.add_typer(identity, name="identity")
 
 
 def main() -> None:
     """Run the command line; every foreseen error ends as one sentence."""
-    _add_models()
+    _add_rooms()
     try:
         app()
     except AgentError as error:

@@ -28,6 +28,10 @@ as_promptd() {
 }
 """
 
+ACCEPT = """\
+systemctl stop promptd
+as_promptd identity accept - || { code=$?; systemctl start promptd; exit $code; }
+"""
 MACHINE = "uname -m"
 RESTART = "systemctl restart promptd"
 
@@ -38,5 +42,5 @@ def request(device: str) -> str:
 
 
 def accept() -> str:
-    """Return what takes the signed certificate: the reply, JSON, on standard input. The agent rests."""
-    return f"{AS_PROMPTD}systemctl stop promptd\nas_promptd identity accept -\n"
+    """Return what takes the signed certificate: the reply, JSON, on standard input; the agent rests."""
+    return f"{AS_PROMPTD}{ACCEPT}"

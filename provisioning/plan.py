@@ -48,9 +48,9 @@ def plan(
     """Return what has to be done, in order; nothing when the fleet is as the inventory says.
 
     `revoke` also withdraws the certificates of whoever left the inventory; without it that is only shown.
-    `again` names devices that get a new certificate whatever they have, also when it was revoked.
+    `again` names members that get a new certificate whatever they have, also when it was revoked.
     """
-    steps = [*_authority(facts), *_certificates(facts), *_registered(inventory, facts)]
+    steps = [*_authority(facts), *_certificates(facts, again), *_registered(inventory, facts)]
     steps += _left(inventory, facts, revoke=revoke)
     steps += _revocations(facts, steps)
     steps += _broker(facts, steps)
@@ -75,12 +75,15 @@ def _authority(facts: Facts) -> Iterator[Step]:
         yield Step(Kind.AUTHORITY, "authority", "there is none yet")
 
 
-def _certificates(facts: Facts) -> Iterator[Step]:
+def _certificates(facts: Facts, again: frozenset[str]) -> Iterator[Step]:
     for keeping in facts.keepings:
         if keeping.until_s <= facts.now_s:
             continue
         latest = facts.latest.get(keeping.holder)
-        if latest and latest.revoked_s is not None and keeping.party is not Holder.BROKER:
+        is_revoked = latest is not None and latest.revoked_s is not None
+        if keeping.holder in again or (is_revoked and keeping.party is Holder.BROKER):
+            yield Step(Kind.CERTIFICATE, keeping.holder, "it was asked for")
+        elif latest and is_revoked:
             yield Step(Kind.LOOK, keeping.holder, _revoked(latest, keeping.holder))
         elif why := _needs_new(keeping, latest, facts):
             yield Step(Kind.CERTIFICATE, keeping.holder, why)

@@ -12,9 +12,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from agent.host.durable import replace_durably
-from agent.identity import pem
 from agent.wire.certificates import CertificateReply, Verdict
 from agent.wire.errors import ConfigError
+from provisioning.authority import keys
 from provisioning.authority.errors import RequestRefusedError
 from provisioning.authority.opening import open_signer
 from provisioning.authority.signer import Issued, Revoked, Role, Signer, Subject, common_name
@@ -54,11 +54,11 @@ class Registrar:
             AuthorityError: the authority cannot sign.
             ConfigError: the files cannot be written.
         """
-        key = pem.new_key()
-        request = x509.load_pem_x509_csr(pem.new_request(key, keeping.holder))
-        left_days = (keeping.until_s - time.time()) / DAY_S
-        issued = self._sign(request, keeping.holder, keeping.party, keeping.hosts, left_days)
-        keeping.write(key, issued.chain_pem, self._open().authorities)
+        subject = Subject(keeping.holder, Role(str(keeping.party)), keeping.hosts)
+        days = min(self._fleet.inventory.authority.days, (keeping.until_s - time.time()) / DAY_S)
+        made = keys.make(self._open(), subject, days)
+        self._note(made.issued, keeping.holder, keeping.party)
+        keeping.write(made.key_pem.encode(), made.issued.chain_pem, self._open().authorities)
 
     def certify(self, device: str, request_pem: str, group: str = "") -> CertificateReply:
         """Have the request of a device signed, and return what the device accepts.
@@ -77,7 +77,10 @@ class Registrar:
             raise RequestRefusedError(
                 f"the request is made for {named!r}, not for {device}; make another one"
             )
-        issued = self._sign(request, device, Holder.DEVICE)
+        issued = self._open().sign(
+            request, Subject(device, Role.DEVICE), self._fleet.inventory.authority.days
+        )
+        self._note(issued, device, Holder.DEVICE)
         return CertificateReply(
             accepted=True,
             verdicts=(Verdict(step="signing", passed=True),),
@@ -139,20 +142,10 @@ class Registrar:
                 self._signer = open_signer(self._fleet.inventory.authority, self._fleet.places.authority)
             return self._signer
 
-    def _sign(
-        self,
-        request: x509.CertificateSigningRequest,
-        holder: str,
-        party: Holder,
-        hosts: tuple[str, ...] = (),
-        at_most_days: float = float("inf"),
-    ) -> Issued:
-        days = min(self._fleet.inventory.authority.days, at_most_days)
-        issued = self._open().sign(request, Subject(holder, Role(str(party)), hosts), days)
+    def _note(self, issued: Issued, holder: str, party: Holder) -> None:
         row = certificate_row(issued, holder, party)
         self._fleet.audit.add("sign", holder, number=row.number, party=str(party))
         self._fleet.registry.add_certificate(row)
-        return issued
 
 
 def certificate_row(issued: Issued, holder: str, party: Holder) -> Certificate:

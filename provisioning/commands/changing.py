@@ -13,6 +13,7 @@ from agent.host.lock import hold
 from agent.wire.errors import ConfigError
 from provisioning.commands.options import DEFAULT_DIST, DEFAULT_INVENTORY, AsJson, Dist, InventoryFile
 from provisioning.fleet import Fleet, open_fleet
+from provisioning.keeping import keepings
 
 Revoke = Annotated[
     bool, typer.Option("--revoke", help="Withdraw the certificates of whoever left the inventory.")
@@ -46,7 +47,7 @@ def apply(
     inventory: InventoryFile = DEFAULT_INVENTORY,
     dist: Dist = DEFAULT_DIST,
     again: Annotated[
-        list[str] | None, typer.Option("--again", help="Set this device up anew, whatever was done before.")
+        list[str] | None, typer.Option("--again", help="A new certificate for this member, whatever it has.")
     ] = None,
     root_passphrase_file: Annotated[
         Path | None, typer.Option("--root-passphrase-file", help="For an authority that is made now.")
@@ -104,14 +105,15 @@ def _alone(fleet: Fleet) -> Iterator[None]:
         yield
 
 
-def _named(fleet: Fleet, devices: list[str]) -> frozenset[str]:
-    """Forget what was brought to these devices.
+def _named(fleet: Fleet, members: list[str]) -> frozenset[str]:
+    """Forget what was brought to these members.
 
     Raises:
         ConfigError: the inventory does not name one of them.
     """
-    for name in devices:
-        if name not in fleet.inventory.devices:
-            raise ConfigError(f"the inventory has no device {name!r}; write it under devices")
+    known = {*fleet.inventory.devices, *(each.holder for each in keepings(fleet.inventory, fleet.places))}
+    for name in members:
+        if name not in known:
+            raise ConfigError(f"the inventory has no {name!r}; name a device, a client, or claim-NAME")
         fleet.registry.unmark(name)
-    return frozenset(devices)
+    return frozenset(members)
