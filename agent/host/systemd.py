@@ -2,6 +2,7 @@
 
 import os
 import socket
+from pathlib import Path
 
 
 class Notifier:
@@ -55,3 +56,9 @@ def watchdog_interval_s() -> float | None:
 def is_under_journal() -> bool:
     """Whether standard error goes to the journal (systemd.exec(5), JOURNAL_STREAM)."""
     return bool(os.environ.get("JOURNAL_STREAM"))
+
+
+def credentials_dir() -> Path | None:
+    """Return where LoadCredential= has put this unit's secrets (systemd.exec(5)); None outside of systemd."""
+    given = os.environ.get("CREDENTIALS_DIRECTORY", "")
+    return Path(given) if given else None
