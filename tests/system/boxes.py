@@ -27,9 +27,8 @@ class Boxes:
         return machine
 
     def keep_as_layer(self, machine: Machine) -> Path:
-        """Switch a box off and return what it has written, without what makes it this box and no other."""
+        """Switch a box off and return what it has written, but for its journal."""
         machine.shut_down()
-        machine.path("/etc/machine-id").write_text("")
         shutil.rmtree(machine.path("/var/log/journal"))
         machine.path("/var/log/journal").mkdir()
         layer = self._folder / f"layer-{machine.name}"

@@ -9,6 +9,8 @@ from rig.requester import Envelope, Reply, Requester
 
 from agent.wire.topics import Topics
 
+CLIENT = "tester"
+"""Who asks: the user name, where the broker wants one."""
 PATIENCE_S = 60.0
 
 
@@ -39,7 +41,7 @@ class Device:
     def send(self, text: str, **fields: Any) -> Ticket:  # noqa: ANN401 -- JSON
         """Publish a prompt whose answer goes to a topic of its own."""
         name = uuid.uuid4().hex
-        ticket = Ticket(f"promptd/v1/client/test/response/{name}", name.encode())
+        ticket = Ticket(f"promptd/v1/client/{CLIENT}/response/{name}", name.encode())
         envelope = Envelope(ticket.topic, ticket.correlation)
         self._requester.publish(self.topics.request("chat"), json.dumps(chat(text, **fields)).encode(), envelope)
         return ticket

@@ -14,7 +14,8 @@ HOST = f"{NETWORK}.1"
 FILES = Path("/run/boxes")
 """Beside the notes of systemd-nspawn. Its fsync costs nothing: times of the ledger are measured elsewhere."""
 BROKER_NAME = "broker.lan"
-"""How boxes call the host, by their /etc/hosts."""
+HOSTS = f"127.0.0.1 localhost\n{HOST} {BROKER_NAME}\n"
+"""What everybody here has as /etc/hosts: there is no name server."""
 
 
 def is_apart() -> bool:
@@ -23,8 +24,10 @@ def is_apart() -> bool:
 
 
 def open_lan() -> Path:
-    """Make the bridge, and a `/run` that nobody else sees; return the folder for boxes in it."""
+    """Make the bridge, and a `/run` and `/etc/hosts` that nobody else sees; return the folder for boxes."""
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run"], check=True)
+    Path("/run/hosts").write_text(HOSTS)
+    subprocess.run(["mount", "--bind", "/run/hosts", "/etc/hosts"], check=True)
     _ip("link", "set", "lo", "up")
     _ip("link", "add", BRIDGE, "type", "bridge")
     _ip("address", "add", f"{HOST}/24", "dev", BRIDGE)

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -46,8 +47,14 @@ class Machine:
         self._cell = Cell(f"promptd-{name}")
         self._nspawn: subprocess.Popen[bytes] | None = None
         self._mount(layers)
+        self.write("/etc/machine-id", f"{self.serial_of(name)}\n")
         self.write("/etc/systemd/network/10-host0.network", NETWORK_FILE.format(address=self.address))
-        self.write("/etc/hosts", f"127.0.0.1 localhost {name}\n{lan.HOST} {lan.BROKER_NAME}\n")
+        self.write("/etc/hosts", f"{lan.HOSTS}127.0.1.1 {name}\n")
+
+    @staticmethod
+    def serial_of(name: str) -> str:
+        """Return the machine id of a box: all that tells one without a maker from another."""
+        return uuid.uuid5(uuid.NAMESPACE_DNS, name).hex
 
     def start(self) -> None:
         """Switch on, and wait until everything is started that starts by itself."""

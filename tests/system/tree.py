@@ -57,7 +57,6 @@ def _mirror() -> list[str]:
 
 def _furnish(folder: Path) -> None:
     """Let each box find its own name, number and address when it starts."""
-    (folder / "etc/machine-id").write_text("")
     (folder / "etc/hostname").unlink(missing_ok=True)
     units = ["systemd-networkd.service", "systemd-networkd-wait-online.service"]
     subprocess.run(["systemctl", f"--root={folder}", "--quiet", "enable", *units], check=True)
