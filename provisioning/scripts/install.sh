@@ -142,7 +142,7 @@ place() {
 place_units() {
     units=$PLACE/releases/$1/units
     for unit in "$AGENT" "$ENGINE" "$SOCKET"; do
-        place "$units/$unit" "$UNITS/$unit"
+        if [ -e "$units/$unit" ]; then place "$units/$unit" "$UNITS/$unit"; else rm -f "$UNITS/$unit"; fi
     done
     # Drop-ins for a device are there because somebody has asked for them, now or at an earlier install.
     for drop_in in "$units"/*.service.d/*.conf; do
