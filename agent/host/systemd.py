@@ -4,6 +4,8 @@ import os
 import socket
 from pathlib import Path
 
+FIRST_PASSED_FD = 3  # sd_listen_fds(3)
+
 
 class Notifier:
     """Tells systemd what this process is doing."""
@@ -51,6 +53,14 @@ def watchdog_interval_s() -> float | None:
     if not allowed_us.isdecimal() or pid not in ("", str(os.getpid())):
         return None
     return int(allowed_us) / 1_000_000 / 2
+
+
+def passed_socket() -> socket.socket | None:
+    """Return the socket that systemd listens on for this process (sd_listen_fds(3)); None without one."""
+    if (os.environ.get("LISTEN_PID"), os.environ.get("LISTEN_FDS")) != (str(os.getpid()), "1"):
+        return None
+    os.set_inheritable(FIRST_PASSED_FD, False)  # noqa: FBT003 -- it is os's own argument
+    return socket.socket(fileno=FIRST_PASSED_FD)
 
 
 def is_under_journal() -> bool:

@@ -15,6 +15,7 @@ PLACE=/opt/promptd
 SETTINGS=/etc/promptd
 STATE=/var/lib/promptd
 UNITS=/usr/local/lib/systemd/system
+AGENT=promptd.service ENGINE=promptd-engine.service SOCKET=promptd-engine.socket
 SYSUSERS=/usr/local/lib/sysusers.d/promptd.conf
 TMPFILES=/usr/local/lib/tmpfiles.d/promptd.conf
 SETTLED_S=10 # a release that is ready, and still the same process after this time, has come up
@@ -140,8 +141,8 @@ place() {
 
 place_units() {
     units=$PLACE/releases/$1/units
-    for unit in promptd.service promptd-engine.service; do
-        place "$units/$unit" "$UNITS/$unit"
+    for unit in "$AGENT" "$ENGINE" "$SOCKET"; do
+        if [ -e "$units/$unit" ]; then place "$units/$unit" "$UNITS/$unit"; else rm -f "$UNITS/$unit"; fi
     done
     # Drop-ins for a device are there because somebody has asked for them, now or at an earlier install.
     for drop_in in "$units"/*.service.d/*.conf; do
@@ -198,14 +199,14 @@ forget_others() {
 
 # Starts what is to run, and waits until it has come up; what a person has stopped stays stopped.
 start() {
-    [ -n "$before" ] || systemctl --quiet enable promptd.service
+    [ -n "$before" ] || systemctl --quiet enable "$AGENT"
     if ! is_booted; then
         say "systemd does not run here; promptd starts with the next boot"
-    elif [ -n "$before" ] && [ "$(systemctl is-active promptd.service)" = inactive ]; then
+    elif [ -n "$before" ] && [ "$(systemctl is-active "$AGENT")" = inactive ]; then
         say "promptd was stopped, and stays so; start it with: systemctl start promptd"
     else
         say "starting promptd, and watching it for $SETTLED_S s"
-        systemctl restart promptd.service || return 1
+        systemctl restart "$AGENT" || return 1
         pid=$(main_pid)
         sleep "$SETTLED_S"
         is_up && [ "$(main_pid)" = "$pid" ]
@@ -217,11 +218,11 @@ is_booted() {
 }
 
 is_up() {
-    ! is_booted || systemctl is-active --quiet promptd.service promptd-engine.service
+    ! is_booted || systemctl is-active --quiet "$AGENT" "$ENGINE"
 }
 
 main_pid() {
-    systemctl show --property MainPID --value promptd.service
+    systemctl show --property MainPID --value "$AGENT"
 }
 
 roll_back() {
@@ -236,16 +237,16 @@ status() {
     [ -n "$release" ] || fail "promptd is not installed; run: install.sh install"
     echo "release: $release"
     echo "before: $(release_of previous)"
-    for unit in promptd promptd-engine; do
-        echo "$unit: $(systemctl is-active "$unit.service" 2> /dev/null || true)"
+    for unit in "$AGENT" "$ENGINE"; do
+        echo "$unit: $(systemctl is-active "$unit" 2> /dev/null || true)"
     done
 }
 
 uninstall() {
     say "stopping and removing promptd"
-    ! is_booted || systemctl stop promptd.service promptd-engine.service 2> /dev/null || true
-    systemctl --quiet disable promptd.service 2> /dev/null || true
-    for unit in promptd.service promptd-engine.service; do
+    ! is_booted || systemctl stop "$AGENT" "$ENGINE" "$SOCKET" 2> /dev/null || true
+    systemctl --quiet disable "$AGENT" 2> /dev/null || true
+    for unit in "$AGENT" "$ENGINE" "$SOCKET"; do
         rm -rf "${UNITS:?}/$unit" "$UNITS/$unit.d"
     done
     ! is_booted || systemctl daemon-reload
@@ -254,10 +255,11 @@ uninstall() {
         say "kept: $SETTINGS, and $STATE with prompts, models and the identity; uninstall --purge removes them"
         return
     fi
-    say "removing $SETTINGS, $STATE and the user"
+    say "removing $SETTINGS, $STATE and the users"
     rm -rf "$SETTINGS" "$STATE" /run/promptd /etc/systemd/system/promptd.service.d /etc/systemd/system/promptd-engine.service.d
-    ! getent passwd promptd > /dev/null || userdel promptd
-    ! getent group promptd > /dev/null || groupdel promptd
+    for user in promptd promptd-engine; do
+        ! getent passwd "$user" > /dev/null || userdel "$user"
+    done
 }
 
 main "$@"
