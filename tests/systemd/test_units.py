@@ -11,7 +11,9 @@ import pytest
 
 from agent.app import STOP_BUDGET_S
 from agent.hardware.budget import CPU_RESERVE_SHARE
+from agent.identity.claim import CERTIFICATE, KEY, TOKEN
 from agent.wire.errors import ConfigError
+from provisioning.authority.passphrase import CREDENTIAL
 
 UNITS = Path(__file__).parent.parent.parent / "systemd"
 
@@ -110,3 +112,17 @@ def test_the_engine_has_no_network() -> None:
     network = unit["PrivateNetwork"], unit["RestrictAddressFamilies"]
 
     assert network == ("yes", "AF_UNIX")
+
+
+def test_a_claim_comes_under_the_names_that_the_agent_looks_for() -> None:
+    name, _, folder = section("promptd.service", "Service")["LoadCredential"].partition(":")
+
+    given = [f"{name}_{file}" for file in ("claim.pem", "claim.key", "token")]
+
+    assert (given, folder) == ([CERTIFICATE, KEY, TOKEN], "/etc/promptd/credentials")
+
+
+def test_the_passphrase_comes_under_the_name_that_the_service_looks_for() -> None:
+    name = section("promptd-fleet.service", "Service")["LoadCredential"].partition(":")[0]
+
+    assert name == CREDENTIAL
