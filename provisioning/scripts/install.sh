@@ -217,8 +217,9 @@ is_booted() {
     [ -d /run/systemd/system ]
 }
 
+# One by one: asked about several units, is-active is content with one of them.
 is_up() {
-    ! is_booted || systemctl is-active --quiet "$AGENT" "$ENGINE"
+    ! is_booted || { systemctl is-active --quiet "$AGENT" && systemctl is-active --quiet "$ENGINE"; }
 }
 
 main_pid() {
@@ -251,6 +252,9 @@ uninstall() {
     done
     ! is_booted || systemctl daemon-reload
     rm -rf "$PLACE" "$SYSUSERS" "$TMPFILES"
+    for folder in "$UNITS" "$(dirname "$UNITS")" "$(dirname "$SYSUSERS")" "$(dirname "$TMPFILES")"; do
+        rmdir "$folder" 2> /dev/null || true # others may have something there
+    done
     if [ -z "$purge" ]; then
         say "kept: $SETTINGS, and $STATE with prompts, models and the identity; uninstall --purge removes them"
         return

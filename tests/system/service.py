@@ -37,6 +37,14 @@ class Service:
         """Send a signal to its main process only."""
         self.machine.run("systemctl", "kill", f"--signal={name}", "--kill-whom=main", self.name)
 
+    def kill_child(self) -> None:
+        """End the one child of its main process, without warning."""
+        self.machine.run("sh", "-c", f"kill -KILL {self.child_pid}")
+
+    def freeze_child(self) -> None:
+        """Stop the one child of its main process where it stands."""
+        self.machine.run("sh", "-c", f"kill -STOP {self.child_pid}")
+
     def drop_in(self, text: str) -> None:
         """Change the unit until the box is off; nothing as `text` takes the change back."""
         folder = f"/run/systemd/system/{self.name}.service.d"

@@ -10,7 +10,7 @@ from system.service import Service
 @pytest.fixture
 def waiting(device: Device, engine: Service) -> list[Ticket]:
     """Return prompts that are in the queue of a box whose engine does not move."""
-    engine.machine.run("sh", "-c", f"kill -STOP {engine.child_pid}")
+    engine.freeze_child()
     tickets = [device.send(f"waits {number}", progress=True) for number in range(5)]
     for ticket in tickets:
         device.accepted(ticket)

@@ -59,7 +59,7 @@ def test_a_worker_that_is_killed_comes_back_while_agent_and_keeper_stay(
 ) -> None:
     before = agent.main_pid, engine.main_pid
 
-    agent.machine.run("sh", "-c", f"kill -KILL {engine.child_pid}")
+    engine.kill_child()
 
     assert device.ending(device.send("after the kill")) == "completed"
     assert (agent.main_pid, engine.main_pid) == before
@@ -80,7 +80,7 @@ def test_an_engine_unit_that_is_killed_comes_back_while_the_agent_stays(
 def test_an_engine_that_dies_while_it_answers_costs_no_prompt(engine: Service, device: Device) -> None:
     tickets = send_many(device)
 
-    engine.machine.run("sh", "-c", f"kill -KILL {engine.child_pid}")
+    engine.kill_child()
     was_amid = not all(device.answers(ticket) for ticket in tickets)
 
     assert was_amid
