@@ -120,3 +120,17 @@ def device(agent: Service, requester: Requester) -> Device:
     device = Device(agent.machine.name, requester)
     device.ending(device.send("are you there"))
     return device
+
+
+@pytest.fixture
+def change_settings(agent: Service) -> Iterator[Callable[[str, str], None]]:
+    """Return a function that replaces words in the settings of the shared box; afterwards they are as before."""
+    path = agent.machine.path("/etc/promptd/promptd.toml")
+    before = path.read_text()
+
+    def change(old: str, new: str) -> None:
+        path.write_text(path.read_text().replace(old, new))
+
+    yield change
+    path.write_text(before)
+    agent.do("restart")

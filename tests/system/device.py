@@ -58,6 +58,19 @@ class Device:
             lambda reply: reply.correlation == ticket.correlation and reply.is_ending, timeout_s
         ).event
 
+    def wait_for_two_reports_within(self, gap_s: float) -> None:
+        """Wait until a health report comes so soon after another one."""
+        last_s = float("-inf")
+
+        def is_close(reply: Reply) -> bool:
+            nonlocal last_s
+            if reply.topic != self.topics.health:
+                return False
+            gap, last_s = reply.body["uptime_s"] - last_s, reply.body["uptime_s"]
+            return bool(0 < gap <= gap_s)
+
+        self._requester.wait_for(is_close, PATIENCE_S)
+
     def answers(self, ticket: Ticket) -> int:
         """Return how many different endings have come."""
         replies = self._requester.replies

@@ -1,13 +1,15 @@
 """What the units forbid, tried from inside: a program in place of promptd, under the same rules."""
 
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
-from rig.mosquitto import Mosquitto
 from system import lan
+from system.device import Device
 from system.machine import Machine
 from system.probe import probe
 from system.service import Service
+
+DEMO_MODEL = "/opt/promptd/current/lib/python3*/site-packages/agent/models/demo"
 
 NETWORK = f"""
 def connect():
@@ -52,10 +54,36 @@ def answer():
     return [attempt(look), attempt(read), attempt(lambda: os.kill({pid}, 0))]
 """
 
+MEMORY = """
+import mmap
+
+def write_and_execute():
+    mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+
+def answer():
+    return attempt(write_and_execute)
+"""
+
+READ = """
+def read(path):
+    def deed():
+        with open(path, "rb") as file:
+            file.read(1)
+    return attempt(deed)
+
+def answer():
+    return {{path: read(path) for path in {paths}}}
+"""
+
 RULES = ["promptd", "promptd-engine"]
 UNITS = pytest.mark.parametrize("unit", RULES)
 
 EVERYWHERE = ["/etc/x", "/etc/promptd/promptd.toml", "/usr/x", "/opt/promptd/current/x", "/boot/x", "/var/lib/x", "/srv/x"]
+
+
+def maps_of_the_worker(machine: Machine) -> str:
+    """Return what files the engine's worker has in its memory."""
+    return machine.run("cat", f"/proc/{Service(machine, 'promptd-engine').child_pid}/maps")
 
 
 def test_the_agent_reaches_the_broker(agent: Service) -> None:
@@ -108,6 +136,34 @@ def test_the_engine_writes_nowhere(agent: Service) -> None:
     outcomes = probe(agent.machine, "promptd-engine", WRITE.format(paths=paths))
 
     assert set(outcomes.values()) <= {"EROFS", "EACCES", "ENOENT"}
+
+
+def test_the_engine_reads_no_key_no_prompt_and_no_setting(agent: Service) -> None:
+    agent.machine.run("install", "-D", "-o", "promptd", "/dev/null", "/var/lib/promptd/identity/key.pem")
+    secrets = ["/var/lib/promptd/identity/key.pem", "/var/lib/promptd/ledger.db", "/etc/promptd/promptd.toml"]
+
+    outcomes = probe(agent.machine, "promptd-engine", READ.format(paths=secrets))
+
+    assert set(outcomes.values()) <= {"EACCES", "ENOENT"}
+
+
+def test_the_engine_runs_a_model_that_lies_in_the_state_folder(
+    agent: Service, device: Device, change_settings: Callable[[str, str], None]
+) -> None:
+    copy = f"cd /var/lib/promptd/models; cp -r {DEMO_MODEL} copied; sed -i s/demo/copied/ copied/manifest.json"
+    agent.machine.run("runuser", "-u", "promptd", "--", "sh", "-c", f"umask 022; {copy}")
+    change_settings("[broker]", '[engine]\nmodel = "copied"\n[broker]')
+
+    agent.do("restart")
+
+    assert device.ending(device.send("of another model")) == "completed"
+    assert "/var/lib/promptd/models/copied" in maps_of_the_worker(agent.machine)
+
+
+def test_the_agent_cannot_write_code_and_run_it(agent: Service) -> None:
+    outcome = probe(agent.machine, "promptd", MEMORY)
+
+    assert outcome == "EPERM"
 
 
 @UNITS
