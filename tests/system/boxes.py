@@ -5,6 +5,7 @@ from pathlib import Path
 
 from system.machine import Machine
 
+
 class Boxes:
     """What one session of pytest has booted, in a folder of its own."""
 

@@ -23,7 +23,9 @@ class Bundle:
         place = machine.path(PLACE)
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
-        subprocess.run(["tar", "-xzf", str(self.archive), "-C", str(place), "--strip-components=1"], check=True)
+        subprocess.run(
+            ["tar", "-xzf", str(self.archive), "-C", str(place), "--strip-components=1"], check=True
+        )
 
     def install(self, machine: Machine, settings: str) -> str:
         """Unpack and install, with settings that came along."""

@@ -1,7 +1,7 @@
-"""Control groups of boxes: one for each in every hierarchy that this kernel has, removed when the box is.
+"""Control groups of boxes: one for each in every hierarchy of this kernel, removed when the box is.
 
-A kernel of today has one hierarchy (version 2). Others have controllers in hierarchies of version 1 beside it, and
-then systemd in a box needs the one of `memory` for MemoryMax= (`FIRST_PROCESS` in machine.py).
+A kernel of today has one hierarchy (version 2). Others have controllers in hierarchies of version 1 beside,
+and then systemd in a box needs the one of `memory` for MemoryMax= (`FIRST_PROCESS` in machine.py).
 """
 
 import subprocess
@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 MOUNT = Path("/sys/fs/cgroup")
-HIERARCHIES = [path for path in (MOUNT / "unified", MOUNT / "systemd", MOUNT / "memory") if path.exists()] or [MOUNT]
+HIERARCHIES = [
+    path for path in (MOUNT / "unified", MOUNT / "systemd", MOUNT / "memory") if path.exists()
+] or [MOUNT]
 
 ENTER = 'for group in $1; do echo $$ > "$group/cgroup.procs"; done; shift; exec "$@"'
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rig.mosquitto import Mosquitto, mosquitto_in
 from rig.requester import Requester, requester_on
+
 from system import lan
 from system.boxes import Boxes
 from system.bundle import Bundle, bundle_in
@@ -124,7 +125,7 @@ def device(agent: Service, requester: Requester) -> Device:
 
 @pytest.fixture
 def change_settings(agent: Service) -> Iterator[Callable[[str, str], None]]:
-    """Return a function that replaces words in the settings of the shared box; afterwards they are as before."""
+    """Return a function that replaces words in the settings of the shared box; they come back afterwards."""
     path = agent.machine.path("/etc/promptd/promptd.toml")
     before = path.read_text()
 

@@ -24,7 +24,9 @@ class Device:
     @property
     def birth(self) -> int:
         """The life that its last status came from; 0 before the first one."""
-        statuses = [reply.body["birth"] for reply in self._requester.replies if reply.topic == self.topics.status]
+        statuses = [
+            reply.body["birth"] for reply in self._requester.replies if reply.topic == self.topics.status
+        ]
         return int(statuses[-1]) if statuses else 0
 
     def wait_for_state(self, state: str, birth: int = 0, timeout_s: float = PATIENCE_S) -> Reply:
@@ -43,7 +45,9 @@ class Device:
         name = uuid.uuid4().hex
         ticket = Ticket(f"promptd/v1/client/{CLIENT}/response/{name}", name.encode())
         envelope = Envelope(ticket.topic, ticket.correlation)
-        self._requester.publish(self.topics.request("chat"), json.dumps(chat(text, **fields)).encode(), envelope)
+        self._requester.publish(
+            self.topics.request("chat"), json.dumps(chat(text, **fields)).encode(), envelope
+        )
         return ticket
 
     def accepted(self, ticket: Ticket) -> Reply:

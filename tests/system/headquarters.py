@@ -1,4 +1,4 @@
-"""The operator's side: an inventory, the commands of `promptd-fleet`, the broker with its rules, and the service."""
+"""The operator's side: an inventory, the commands of `promptd-fleet`, the broker with its rules, a service."""
 
 import json
 import shutil
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rig.process import Child
+
 from system import lan
 from system.device import CLIENT
 
@@ -49,13 +50,16 @@ class Headquarters:
     def __init__(self, folder: Path, serials: Mapping[str, str], stack: ExitStack) -> None:
         self._folder, self._stack = folder, stack
         self._inventory = folder / "fleet.yaml"
+        self.broker: Child
         folder.mkdir()
         self._make_room_for_broker()
         (folder / "passphrase").write_text("a passphrase of a test\n")
         rows = "\n".join(f"  {name}: {{serial: '{serial}'}}" for name, serial in serials.items())
         words = {"name": lan.BROKER_NAME, "port": PORT, "folder": folder, "claim": CLAIM, "client": CLIENT}
         self._inventory.write_text(INVENTORY.format(devices=rows, **words))
-        self.do("apply", "--root-passphrase-file", str(folder / "passphrase"), "--dist", str(folder / "no-dist"))
+        self.do(
+            "apply", "--root-passphrase-file", str(folder / "passphrase"), "--dist", str(folder / "no-dist")
+        )
 
     def do(self, *words: str) -> str:
         """Run a command of the operator and return what it prints."""
@@ -74,8 +78,12 @@ class Headquarters:
         tokens: list[str] = json.loads(self.do("token", CLAIM, "--count", str(count), "--json"))
         return tokens
 
+    def files(self) -> list[Path]:
+        """Return every file that the operator has."""
+        return [path for path in self._folder.rglob("*") if path.is_file()]
+
     def batch_layer(self) -> Path:
-        """Return what every box of the batch has besides promptd: its claim, the broker, and whom to trust."""
+        """Return what every box of the batch has besides promptd: a claim, the broker, whom to trust."""
         layer, claim = self._folder / "batch", self._folder / "fleet/claims" / CLAIM
         credentials = layer / "etc/promptd/credentials"
         credentials.mkdir(parents=True)
@@ -95,10 +103,10 @@ class Headquarters:
 
     def start(self) -> None:
         """Start the broker with what was written for it, and the service."""
-        broker = Child(["/usr/sbin/mosquitto", "-c", f"{self._folder}/etc/mosquitto.conf", "-v"])
-        self._stack.callback(broker.end)
-        broker.wait_for_line(lambda line: line.endswith(" running"))
-        (self._folder / "pid").write_text(str(broker.process.pid))
+        self.broker = Child(["/usr/sbin/mosquitto", "-c", f"{self._folder}/etc/mosquitto.conf", "-v"])
+        self._stack.callback(self.broker.end)
+        self.broker.wait_for_line(lambda line: line.endswith(" running"))
+        (self._folder / "pid").write_text(str(self.broker.process.pid))
         service = [sys.executable, "-m", "provisioning.cli", "serve", "--inventory", str(self._inventory)]
         child = Child(service)
         self._stack.callback(child.end)

@@ -1,7 +1,7 @@
 """Where the boxes live: a bridge that the test is a member of, and a place in memory for their files.
 
-`make test-system` runs pytest apart from the machine: in new namespaces for network, mounts and processes. What
-the test makes there is gone with its last process, however that ends; only empty control groups can remain.
+`make test-system` runs pytest apart from the machine: in new namespaces for network, mounts and processes.
+What the test makes there is gone with its last process, however that ends; only control groups can remain.
 """
 
 import os

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import psutil
+
 from system import lan
 from system.cells import Cell
 
@@ -29,14 +30,14 @@ memory=/sys/fs/cgroup/memory
 [ ! -d $memory ] || mount -o remount,bind,rw $memory
 exec /lib/systemd/systemd
 """
-"""A control group of version 1 comes into a container read-only, and systemd would let MemoryMax= pass without
-doing anything. What lies there is only the part that belongs to this box."""
+"""A control group of version 1 comes into a container read-only, and systemd would let MemoryMax= pass and do
+nothing. What lies there is only the part that belongs to this box."""
 
 Seen = TypeVar("Seen")
 
 
 class Machine:
-    """One box with a file system of its own over `layers`, the uppermost first; it runs once it is started."""
+    """One box with a disk of its own over `layers`, the uppermost first; it runs once it is started."""
 
     def __init__(self, name: str, number: int, layers: Sequence[Path], folder: Path) -> None:
         self.name = name
@@ -93,7 +94,9 @@ class Machine:
     def run(self, *command: str, given: str = "", timeout_s: float = PATIENCE_S) -> str:
         """Run a command as root in the box and return what it says; one that fails is the test's failure."""
         done = self.try_to_run(*command, given=given, timeout_s=timeout_s)
-        assert done.returncode == 0, f"{command} on {self.name}: {done.returncode}\n{done.stdout}{done.stderr}"
+        assert done.returncode == 0, (
+            f"{command} on {self.name}: {done.returncode}\n{done.stdout}{done.stderr}"
+        )
         return done.stdout.strip()
 
     def try_to_run(

@@ -1,4 +1,4 @@
-"""Tries things from inside the sandbox of a unit: a unit with the same rules, and a program in place of promptd."""
+"""Tries things from inside the sandbox of a unit: its rules, and a program in place of promptd."""
 
 import json
 from typing import Any

@@ -15,7 +15,9 @@ def test_an_engine_beyond_its_memory_limit_is_killed_alone_and_costs_no_prompt(
     engine.do("restart")
     keeper = engine.main_pid
     ticket = device.send("while memory is short")
-    engine.machine.wait_for(lambda: "out of memory while it loaded" in agent.journal(), "a kill by the kernel")
+    engine.machine.wait_for(
+        lambda: "out of memory while it loaded" in agent.journal(), "a kill by the kernel"
+    )
 
     engine.drop_in("")
 

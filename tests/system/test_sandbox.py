@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+
 from system import lan
 from system.device import Device
 from system.machine import Machine
@@ -78,7 +79,15 @@ def answer():
 RULES = ["promptd", "promptd-engine"]
 UNITS = pytest.mark.parametrize("unit", RULES)
 
-EVERYWHERE = ["/etc/x", "/etc/promptd/promptd.toml", "/usr/x", "/opt/promptd/current/x", "/boot/x", "/var/lib/x", "/srv/x"]
+EVERYWHERE = [
+    "/etc/x",
+    "/etc/promptd/promptd.toml",
+    "/usr/x",
+    "/opt/promptd/current/x",
+    "/boot/x",
+    "/var/lib/x",
+    "/srv/x",
+]
 
 
 def maps_of_the_worker(machine: Machine) -> str:
@@ -122,10 +131,13 @@ def test_the_agent_writes_its_state(agent: Service) -> None:
 
 @UNITS
 def test_no_model_file_can_be_written(agent: Service, unit: str) -> None:
-    models = agent.machine.path("/var/lib/promptd/models")
     agent.machine.run("install", "-D", "-o", "promptd", "/dev/null", "/var/lib/promptd/models/tiny/tiny.gguf")
 
-    outcomes = probe(agent.machine, unit, WRITE.format(paths=["/var/lib/promptd/models/tiny/tiny.gguf", "/var/lib/promptd/models/x"]))
+    outcomes = probe(
+        agent.machine,
+        unit,
+        WRITE.format(paths=["/var/lib/promptd/models/tiny/tiny.gguf", "/var/lib/promptd/models/x"]),
+    )
 
     assert set(outcomes.values()) <= {"EROFS", "EACCES"}
 
@@ -150,7 +162,9 @@ def test_the_engine_reads_no_key_no_prompt_and_no_setting(agent: Service) -> Non
 def test_the_engine_runs_a_model_that_lies_in_the_state_folder(
     agent: Service, device: Device, change_settings: Callable[[str, str], None]
 ) -> None:
-    copy = f"cd /var/lib/promptd/models; cp -r {DEMO_MODEL} copied; sed -i s/demo/copied/ copied/manifest.json"
+    copy = (
+        f"cd /var/lib/promptd/models; cp -r {DEMO_MODEL} copied; sed -i s/demo/copied/ copied/manifest.json"
+    )
     agent.machine.run("runuser", "-u", "promptd", "--", "sh", "-c", f"umask 022; {copy}")
     change_settings("[broker]", '[engine]\nmodel = "copied"\n[broker]')
 

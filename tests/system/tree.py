@@ -1,7 +1,7 @@
-"""The file system that every box starts from: Debian 12 with what a box needs before promptd comes. Made once.
+"""The files that every box starts from: Debian 12 with what a box needs before promptd comes. Made once.
 
-Run as `python -m system.tree FOLDER`. The mirror is the one that this machine's own packages come from; packages
-are kept beside the tree, so that the next tree needs little of the network.
+Run as `python -m system.tree FOLDER`. The mirror is the one that this machine's own packages come from;
+packages are kept beside the tree, so that the next tree needs little of the network.
 """
 
 import argparse
@@ -43,12 +43,17 @@ def _recipe() -> str:
 def _bootstrap(folder: Path) -> None:
     packages = folder.with_name(f"{folder.name}.packages")
     packages.mkdir(parents=True, exist_ok=True)
-    command = ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", f"--cache-dir={packages}"]
+    command = [
+        "debootstrap",
+        "--variant=minbase",
+        f"--include={','.join(PACKAGES)}",
+        f"--cache-dir={packages}",
+    ]
     subprocess.run([*command, SUITE, str(folder), *_mirror()], check=True)
 
 
 def _mirror() -> list[str]:
-    """Return where this machine takes its packages of the same suite from; empty: debootstrap's own choice."""
+    """Return where this machine has its packages of this suite from; empty: debootstrap's own choice."""
     command = ["apt-get", "indextargets", "--format", "$(REPO_URI)"]
     wanted = ["Created-By: Packages", f"Codename: {SUITE}", "Component: main"]
     listed = subprocess.run([*command, *wanted], capture_output=True, text=True, check=False).stdout
@@ -60,7 +65,13 @@ def _furnish(folder: Path) -> None:
     (folder / "etc/hostname").unlink(missing_ok=True)
     units = ["systemd-networkd.service", "systemd-networkd-wait-online.service"]
     subprocess.run(["systemctl", f"--root={folder}", "--quiet", "enable", *units], check=True)
-    timers = ["apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer"]
+    timers = [
+        "apt-daily.timer",
+        "apt-daily-upgrade.timer",
+        "dpkg-db-backup.timer",
+        "e2scrub_all.timer",
+        "fstrim.timer",
+    ]
     subprocess.run(["systemctl", f"--root={folder}", "--quiet", "mask", *timers], check=True)
 
 
