@@ -1,4 +1,4 @@
-"""The operator's side: an inventory, the commands of `promptd-fleet`, the broker with its rules, a service."""
+"""The operator's side: an inventory, the commands of `promptd-fleet`, broker, rules and service."""
 
 import json
 import shutil

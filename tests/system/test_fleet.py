@@ -110,8 +110,7 @@ def test_a_revoked_box_is_refused_on_the_link_it_has_and_on_the_next_and_the_oth
     broker.wait_for_line(lambda line: "Denied PUBLISH from promptd-stolen " in line)
     Service(machine, "promptd").do("restart")
 
-    refusal = f"Client connection from {machine.address} failed: "
-    broker.wait_for_line(lambda line: refusal in line and line.endswith("certificate verify failed."))
+    broker.wait_for_line(lambda line: "certificate verify failed" in line)
     endings = [fleet.device(name).ending(fleet.device(name).send("still there")) for name in STAYING]
     assert endings == ["completed"] * len(STAYING)
 
