@@ -4,6 +4,7 @@ import os
 import socket
 from pathlib import Path
 
+STANDARD_ERROR_FD = 2
 FIRST_PASSED_FD = 3  # sd_listen_fds(3)
 
 
@@ -65,7 +66,11 @@ def passed_socket() -> socket.socket | None:
 
 def is_under_journal() -> bool:
     """Whether standard error goes to the journal (systemd.exec(5), JOURNAL_STREAM)."""
-    return bool(os.environ.get("JOURNAL_STREAM"))
+    try:
+        seen = os.fstat(STANDARD_ERROR_FD)
+    except OSError:
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{seen.st_dev}:{seen.st_ino}"
 
 
 def credentials_dir() -> Path | None:
