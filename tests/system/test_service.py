@@ -1,5 +1,6 @@
 """The units under a real systemd: what it is told, what it does about it, and what that costs the prompts."""
 
+import json
 from collections.abc import Callable
 
 from rig.box import Ticket
@@ -132,9 +133,21 @@ def test_the_agent_is_not_restarted_with_settings_that_a_person_must_mend(
     assert (done.returncode, agent.show("ExecMainStatus"), agent.show("ActiveState")) == (1, "78", "failed")
 
 
-def test_log_lines_come_to_the_journal_with_their_priority(agent: Service) -> None:
-    agent.signal("SIGHUP")
+def test_log_lines_are_found_in_the_journal_by_their_fields(agent: Service) -> None:
+    agent.do("reload")
 
-    lines = agent.machine.journal("--unit=promptd", "--priority=6..6", "--output=cat")
+    lines = agent.machine.journal("--unit=promptd", "PROMPTD_EVENT=reloaded", "PRIORITY=6", "--output=cat")
 
-    assert '"event": "agent_started"' in lines
+    assert json.loads(lines.splitlines()[-1])["event"] == "reloaded"
+
+
+def test_a_keeper_that_hangs_is_restarted_by_the_watchdog_while_the_agent_stays(
+    agent: Service, engine: Service, device: Device
+) -> None:
+    before, hanging = agent.main_pid, engine.main_pid
+    engine.signal("SIGSTOP")
+
+    engine.wait_for_another(hanging, WATCHDOG_S + 60)
+
+    assert device.ending(device.send("after the watchdog")) == "completed"
+    assert agent.main_pid == before
