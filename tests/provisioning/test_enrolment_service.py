@@ -113,9 +113,8 @@ def test_a_field_device_goes_on_asking_until_a_person_has_mended_it(plant: Plant
     plant.change(needs="serial")
     plant.start_service()
     box = Newcomer(plant, "S17")
-    enrolling = threading.Thread(target=box.enrol, kwargs={"gives_up": False})
-    enrolling.start()
-    wait_until(lambda: any("refused" in line for line in box.shown))
+    enrolling = box.enrol_aside()
+    box.wait_until_told("enrolment is refused")
 
     plant.change(devices={"press-3": "S17"})
     enrolling.join(PATIENCE_S)
@@ -129,9 +128,8 @@ def test_requests_wait_while_the_service_is_away(plant: Plant) -> None:
     service.end()
     (token,) = plant.tokens(1)
     box = Newcomer(plant, "S17", token)
-    enrolling = threading.Thread(target=box.enrol)
-    enrolling.start()
-    wait_until(lambda: any("has asked" in line for line in box.shown))
+    enrolling = box.enrol_aside()
+    box.wait_until_told("has asked")
 
     plant.start_service()
     enrolling.join(PATIENCE_S)
@@ -144,8 +142,7 @@ def test_a_service_that_is_killed_while_its_authority_signs_loses_no_box(plant: 
     service = plant.start_service()
     (token,) = plant.tokens(1)
     box = Newcomer(plant, "S17", token)
-    enrolling = threading.Thread(target=box.enrol)
-    enrolling.start()
+    enrolling = box.enrol_aside()
     assert service.wait() == -signal.SIGKILL
 
     plant.start_service()
@@ -248,11 +245,9 @@ BATCH = 50
 def test_fifty_boxes_that_are_switched_on_at_once_are_all_let_in(plant: Plant) -> None:
     plant.start_service()
     boxes = [Newcomer(plant, f"S{number}", token) for number, token in enumerate(plant.tokens(BATCH))]
-    threads = [threading.Thread(target=box.enrol) for box in boxes]
 
     began_s = time.monotonic()
-    for thread in threads:
-        thread.start()
+    threads = [box.enrol_aside() for box in boxes]
     for thread in threads:
         thread.join(PATIENCE_S)
     took_s = time.monotonic() - began_s

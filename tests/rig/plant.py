@@ -144,6 +144,10 @@ class Plant:
         if reloads:
             self.change(reload=f"kill -HUP $(cat {self.folder}/pid)")
 
+    def rules(self) -> str:
+        """Return the rules that the broker has."""
+        return (self.folder / "at-broker" / "acl").read_text()
+
     def start_service(self, extra: Mapping[str, str] | None = None) -> Child:
         """Start the provisioning service, and wait until it hears requests."""
         command = [
