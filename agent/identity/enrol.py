@@ -113,7 +113,7 @@ class _Enrolment:
                 return pair
 
     def _valid_after_all(self) -> Pair | None:
-        """Return the pair from before once the clock was set right; also looked at before anything is asked."""
+        """Return the pair from before once the clock was set right; looked at before anything is asked."""
         if time.monotonic() < self._look_at_s and not self._is_due:
             return None
         self._look_at_s = time.monotonic() + LOOK_S
