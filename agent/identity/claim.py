@@ -8,8 +8,9 @@ from agent.settings import BrokerSettings, IdentitySettings
 from agent.wire.access import CLAIM_PREFIX
 from agent.wire.errors import ConfigError
 
-CERTIFICATE, KEY, TOKEN = "claim.pem", "claim.key", "token"
-"""How the files are called in the folder of systemd's credentials."""
+CERTIFICATE, KEY, TOKEN = "promptd_claim.pem", "promptd_claim.key", "promptd_token"
+"""How systemd calls the files of /etc/promptd/credentials when it hands that folder over as the credential
+`promptd` (systemd.exec(5), LoadCredential=)."""
 TLS_SCHEMES = ("mqtts", "wss")
 
 

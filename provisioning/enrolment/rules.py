@@ -23,7 +23,7 @@ SETTLE_S = 1.0
 """A batch changes the rules once a second at most."""
 LOOK_S = 3600.0
 """The revocation list grows old by itself."""
-AGAIN_S = 60.0
+AGAIN_S = 600.0
 KINDS = (Kind.REVOCATIONS, Kind.BROKER)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from rig.authority import Authority
 
-from agent.identity.claim import Claim, find_claim
+from agent.identity.claim import CERTIFICATE, KEY, TOKEN, Claim, find_claim
 from agent.settings import BrokerSettings, IdentitySettings
 from agent.wire.errors import ConfigError
 from provisioning.authority.signer import Role
@@ -23,9 +23,9 @@ def files(authority: Authority) -> tuple[Path, Path]:
 @pytest.fixture
 def credentials(tmp_path: Path, files: tuple[Path, Path]) -> Path:
     """Return a folder as systemd fills it."""
-    for source, name in zip(files, ("claim.pem", "claim.key"), strict=True):
+    for source, name in zip(files, (CERTIFICATE, KEY), strict=True):
         (tmp_path / name).write_bytes(source.read_bytes())
-    (tmp_path / "token").write_text("a-token\n")
+    (tmp_path / TOKEN).write_text("a-token\n")
     return tmp_path
 
 
@@ -35,7 +35,7 @@ def test_the_claim_among_systemds_credentials_is_found(credentials: Path) -> Non
     claim = find_claim(settings, credentials)
 
     assert claim
-    assert (claim.name, claim.token, claim.cert_file) == (NAME, "a-token", credentials / "claim.pem")
+    assert (claim.name, claim.token, claim.cert_file) == (NAME, "a-token", credentials / CERTIFICATE)
 
 
 def test_what_the_settings_name_wins(files: tuple[Path, Path], tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_a_certificate_that_is_no_claim_is_refused(authority: Authority) -> None
 
 @pytest.mark.parametrize(
     ("name", "content", "words"),
-    [("claim.pem", b"no PEM", "holds no certificate"), ("token", b"\xff\xfe", "cannot be read as text")],
+    [(CERTIFICATE, b"no PEM", "holds no certificate"), (TOKEN, b"\xff\xfe", "cannot be read as text")],
 )
 def test_a_claim_that_cannot_be_used_is_told_in_one_sentence(
     credentials: Path, name: str, content: bytes, words: str
