@@ -4,7 +4,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from agent.enrolment_report import Onlooker
@@ -44,6 +44,25 @@ def admit(config: Path | None, onlooker: Onlooker | None = None, *, again: bool 
             gives_up=onlooker is not None,
         )
         return enrol(own, pairs, claim, around)
+
+
+def way_back(config: Path | None) -> Callable[[], Pair] | None:
+    """Return how a running agent gets a pair by its claim when its own certificate is over; None without one.
+
+    Raises:
+        ConfigError: there is a claim, and it cannot be used.
+    """
+    own = load_own(config)
+    claim = None if own.broker.cert_file else find_claim(own.identity, credentials_dir())
+    if claim is None:
+        return None
+
+    def enrol_again() -> Pair:
+        from agent.identity.enrol import Surroundings, enrol  # noqa: PLC0415 -- as above
+
+        return enrol(own, Pairs(own.identity_dir), claim, Surroundings(lambda text: provision(text, config)))
+
+    return enrol_again
 
 
 def _needed(own: Settings, pairs: Pairs, *, again: bool) -> Claim | None:

@@ -113,18 +113,22 @@ class _Enrolment:
                 return pair
 
     def _valid_after_all(self) -> Pair | None:
-        """Return the pair from before once the clock was set right."""
-        if time.monotonic() < self._look_at_s:
+        """Return the pair from before once the clock was set right; looked at before anything is asked."""
+        if time.monotonic() < self._look_at_s and not self._is_due:
             return None
         self._look_at_s = time.monotonic() + LOOK_S
         pair = self._pairs.valid
         return None if pair == self._had else pair
 
+    @property
+    def _is_due(self) -> bool:
+        has_rested = time.monotonic() >= self._ask_at_s or self._around.ask_now.is_set()
+        return has_rested and self._asking.is_listening
+
     def _ask_when_due(self) -> None:
         if self._asking.obstacle:
             self._show(f"enrolment waits: {self._asking.obstacle}")
-        is_due = time.monotonic() >= self._ask_at_s or self._around.ask_now.is_set()
-        if is_due and self._asking.is_listening:
+        if self._is_due:
             self._around.ask_now.clear()
             self._asking.ask(self._payload)
             self._rest(next(self._unanswered))

@@ -8,6 +8,7 @@ later end the next process finds the certificate in the registry, and hands it o
 
 import datetime as dt
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
@@ -15,6 +16,7 @@ from agent.wire.certificates import CertificateReply, Verdict
 from agent.wire.errors import AgentError
 from provisioning.audit import OK, REFUSED, Audit
 from provisioning.authority.errors import RequestRefusedError
+from provisioning.authority.registrar import certificate_row
 from provisioning.authority.signer import Issued, Role, Signer, Subject
 from provisioning.device_settings import settings_of, toml
 from provisioning.enrolment.asked import UnreadableError, read
@@ -30,7 +32,11 @@ SIGNING_RETRY_S = 60.0
 
 
 class Desk:
-    """Answers requests, one at a time. `trusted` turns the signer's authorities into those of the broker."""
+    """Answers requests, one at a time.
+
+    `trusted` turns the signer's authorities into those of the broker; `granted` is called after each new
+    certificate.
+    """
 
     def __init__(
         self,
@@ -39,6 +45,7 @@ class Desk:
         signer: Signer,
         audit: Audit,
         trusted: Callable[[str], str] = lambda authorities: authorities,
+        granted: Callable[[], None] = lambda: None,
         now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
     ) -> None:
         self._inventory = inventory
@@ -46,6 +53,7 @@ class Desk:
         self._signer = signer
         self._audit = audit
         self._trusted = trusted
+        self._tell_granted = granted
         self._now = now
 
     def enrol(self, user: str, payload: bytes) -> CertificateReply:
@@ -69,8 +77,8 @@ class Desk:
         verdicts = case.judge(self._now())
         if not verdicts[-1].passed:
             return self._refuse(case.action, case.subject, verdicts, serial=case.asked.serial)
-        if granted := self._granted(case):
-            return self._hand_out(case, inventory, verdicts, granted.pem)
+        if held := self._held(case):
+            return self._hand_out(case, inventory, verdicts, held.pem)
         try:
             issued = self._signer.sign(
                 case.asked.request, Subject(case.name, Role.DEVICE), inventory.authority.days
@@ -85,9 +93,10 @@ class Desk:
                 self._note(case, issued)
         if not verdicts[-1].passed:
             return self._refuse(case.action, case.subject, verdicts, serial=case.asked.serial)
+        self._tell_granted()
         return self._hand_out(case, inventory, verdicts, issued.chain_pem)
 
-    def _granted(self, case: Case) -> Certificate | None:
+    def _held(self, case: Case) -> Certificate | None:
         """Return the good certificate that this very key has got already."""
         now_s = self._now().timestamp()
         certificates = reversed(self._registry.certificates(case.name))
@@ -98,16 +107,7 @@ class Desk:
         """Note what was signed; the audit log has it before the registry, and the registry before the box."""
         now = self._now()
         case.note(now)
-        row = Certificate(
-            number=f"{issued.serial_number:x}",
-            holder=case.name,
-            party=Holder.DEVICE,
-            not_before_s=issued.not_before.timestamp(),
-            not_after_s=issued.not_after.timestamp(),
-            key_digest=case.asked.key_digest,
-            pem=issued.chain_pem,
-            issued_s=now.timestamp(),
-        )
+        row = replace(certificate_row(issued, case.name, Holder.DEVICE), issued_s=now.timestamp())
         self._registry.add_certificate(row)
         self._audit.add(
             case.action, case.name, OK, by=case.subject, serial=case.asked.serial, number=row.number
