@@ -13,7 +13,6 @@ from agent.app import STOP_BUDGET_S
 from agent.hardware.budget import CPU_RESERVE_SHARE
 from agent.identity.claim import CERTIFICATE, KEY, TOKEN
 from agent.wire.errors import ConfigError
-from provisioning.authority.passphrase import CREDENTIAL
 
 UNITS = Path(__file__).parent.parent.parent / "systemd"
 
@@ -120,9 +119,3 @@ def test_a_claim_comes_under_the_names_that_the_agent_looks_for() -> None:
     given = [f"{name}_{file}" for file in ("claim.pem", "claim.key", "token")]
 
     assert (given, folder) == ([CERTIFICATE, KEY, TOKEN], "/etc/promptd/credentials")
-
-
-def test_the_passphrase_comes_under_the_name_that_the_service_looks_for() -> None:
-    name = section("promptd-fleet.service", "Service")["LoadCredential"].partition(":")[0]
-
-    assert name == CREDENTIAL
