@@ -80,7 +80,11 @@ class Keeper:
             return child.wait()
 
     def _wait_for(self, events: dict[int, int]) -> None:
-        """Wait for one of the events of poll(2), and feed the watchdog meanwhile."""
+        """Wait for one of the events of poll(2), and feed the watchdog before and meanwhile.
+
+        Before, because waits that an event has ended early add up.
+        """
+        self._notifier.alive()
         poll = select.poll()
         for file, event in events.items():
             poll.register(file, event)

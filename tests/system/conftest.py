@@ -103,9 +103,9 @@ def box_1(boxes: Boxes, installed: Path, requester: Requester) -> Machine:  # no
 
 @pytest.fixture
 def agent(box_1: Machine) -> Service:
-    """Return the agent's unit, running."""
+    """Return the agent's unit, running, with an agent that has seen no engine die: deaths make it rest."""
     service = Service(box_1, "promptd")
-    service.do("start")
+    service.do("restart")
     return service
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 
 from rig.box import Ticket
+
 from system.device import Device
 from system.service import Service
 
@@ -26,6 +27,13 @@ def test_systemd_waits_until_the_agent_says_that_it_is_ready(agent: Service) -> 
 
     assert agent.show("ActiveState") == "active"
     assert agent.show("StatusText").startswith(("started", "starting", "ready"))
+
+
+def test_many_restarts_in_a_row_leave_no_unit_behind(agent: Service, device: Device) -> None:
+    for _ in range(8):
+        agent.do("restart")
+
+    assert device.ending(device.send("after all of them")) == "completed"
 
 
 def test_a_prompt_from_outside_is_answered(device: Device) -> None:

@@ -119,3 +119,10 @@ def test_a_claim_comes_under_the_names_that_the_agent_looks_for() -> None:
     given = [f"{name}_{file}" for file in ("claim.pem", "claim.key", "token")]
 
     assert (given, folder) == ([CERTIFICATE, KEY, TOKEN], "/etc/promptd/credentials")
+
+
+@pytest.mark.parametrize("file", ["promptd.service", "promptd-engine.service", "promptd-engine.socket"])
+def test_no_unit_is_given_up_for_being_started_often(file: str) -> None:
+    unit = section(file, "Unit")
+
+    assert unit["StartLimitIntervalSec"] == "0"
