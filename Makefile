@@ -48,6 +48,9 @@ wheelhouse: | .venv/bin/pip ## portable wheels for a whole fleet of this archite
 bundle: wheelhouse ## what is carried to a box: dist/promptd-VERSION-ARCHITECTURE.tar.gz; RELEASE=0.1.0-2 names another build
 	@PYTHON=$(BIN)/python provisioning/scripts/build-bundle dist/wheelhouse dist $(RELEASE)
 
+deb: wheelhouse ## the same as a Debian package for the distribution that this runs on: dist/promptd_VERSION_ARCHITECTURE.deb
+	@PYTHON=$(BIN)/python provisioning/scripts/build-deb dist/wheelhouse dist $(RELEASE)
+
 install: $(INSTALLED) ## only install
 
 $(INSTALLED): constraints.txt pyproject.toml $(WHEEL)
