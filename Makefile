@@ -12,8 +12,8 @@ WHEEL := .cache/wheels/llama-cpp-python-$(LLAMA)-no-amx.built
 NO_AMX := -DCMAKE_C_FLAGS=-U__AMX_INT8__ -DCMAKE_CXX_FLAGS=-U__AMX_INT8__
 LLAMA_FLAGS := $(NO_AMX) -DLLAVA_BUILD=OFF
 INSTALLED := .venv/.installed
-PROGRAMS := mosquitto mosquitto_rr cmake ninja g++ systemd-analyze strace faketime
-PACKAGES := mosquitto mosquitto-clients cmake ninja-build g++ systemd strace faketime python3-dev python3-venv
+PROGRAMS := mosquitto mosquitto_rr cmake ninja g++ systemd-analyze strace faketime shellcheck
+PACKAGES := mosquitto mosquitto-clients cmake ninja-build g++ systemd strace faketime shellcheck python3-dev python3-venv
 SOURCES := agent provisioning tests benchmarks demo_model
 
 .PHONY: help demo test check format bench chaos install wheelhouse bundle deb clean
