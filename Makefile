@@ -12,8 +12,8 @@ WHEEL := .cache/wheels/llama-cpp-python-$(LLAMA)-no-amx.built
 NO_AMX := -DCMAKE_C_FLAGS=-U__AMX_INT8__ -DCMAKE_CXX_FLAGS=-U__AMX_INT8__
 LLAMA_FLAGS := $(NO_AMX) -DLLAVA_BUILD=OFF
 INSTALLED := .venv/.installed
-PROGRAMS := mosquitto mosquitto_rr cmake ninja g++ systemd-analyze strace faketime
-PACKAGES := mosquitto mosquitto-clients cmake ninja-build g++ systemd strace faketime python3-dev python3-venv
+PROGRAMS := mosquitto mosquitto_rr cmake ninja g++ systemd-analyze strace faketime shellcheck
+PACKAGES := mosquitto mosquitto-clients cmake ninja-build g++ systemd strace faketime shellcheck python3-dev python3-venv
 SYSTEM := .cache/system
 SYSTEM_PROGRAMS := systemd-nspawn debootstrap mosquitto ip nsenter unshare
 SYSTEM_PACKAGES := systemd-container debootstrap debian-archive-keyring mosquitto iproute2 util-linux
@@ -62,6 +62,9 @@ wheelhouse: | .venv/bin/pip ## portable wheels for a whole fleet of this archite
 
 bundle: wheelhouse ## what is carried to a box: dist/promptd-VERSION-ARCHITECTURE.tar.gz; RELEASE=0.1.0-2 names another build
 	@PYTHON=$(BIN)/python provisioning/scripts/build-bundle dist/wheelhouse dist $(RELEASE)
+
+deb: wheelhouse ## the same as a Debian package for the distribution that this runs on: dist/promptd_VERSION_ARCHITECTURE.deb
+	@PYTHON=$(BIN)/python provisioning/scripts/build-deb dist/wheelhouse dist $(RELEASE)
 
 install: $(INSTALLED) ## only install
 

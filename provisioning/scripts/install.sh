@@ -46,7 +46,6 @@ main() {
         esac
         shift
     done
-    [ "$(id -u)" = 0 ] || fail "only root can do this; use sudo"
     case $verb in
         install | upgrade) only_one && install ;;
         rollback) only_one && roll_back ;;
@@ -57,6 +56,7 @@ main() {
 }
 
 only_one() {
+    [ "$(id -u)" = 0 ] || fail "only root can do this; use sudo"
     exec 9> /run/lock/promptd-install
     flock -n 9 || fail "another install.sh runs; wait for it"
 }

@@ -105,6 +105,39 @@ def test_the_engine_may_take_what_the_agent_plans_with_and_no_more() -> None:
     assert share == 1 - CPU_RESERVE_SHARE
 
 
+@pytest.mark.parametrize(
+    ("file", "name", "key"),
+    [
+        ("promptd.service", "Service", "User"),
+        ("promptd-engine.service", "Service", "User"),
+        ("promptd-engine.socket", "Socket", "SocketUser"),
+    ],
+)
+def test_the_users_of_the_units_are_made_at_the_installation(file: str, name: str, key: str) -> None:
+    made = [line.split()[1] for line in (UNITS / "promptd.sysusers").read_text().splitlines()]
+
+    user = section(file, name)[key]
+
+    assert user in made
+
+
+def test_agent_and_engine_are_different_users() -> None:
+    agent, engine = section("promptd.service", "Service"), section("promptd-engine.service", "Service")
+
+    users = {agent["User"], engine["User"]}
+
+    assert len(users) == 2
+
+
+def test_a_folder_that_systemd_takes_credentials_from_is_always_there() -> None:
+    lines = (UNITS / "promptd.tmpfiles").read_text().splitlines()
+    made = [line.split()[1] for line in lines if line.startswith("d ")]
+
+    folder = section("promptd.service", "Service")["LoadCredential"].partition(":")[2]
+
+    assert folder in made
+
+
 def test_the_engine_has_no_network() -> None:
     unit = section("promptd-engine.service", "Service")
 
