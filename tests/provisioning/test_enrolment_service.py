@@ -1,6 +1,7 @@
 """The service on a real broker with the generated rules: boxes enrol, and are told why when they do not."""
 
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -256,3 +257,43 @@ def test_fifty_boxes_that_are_switched_on_at_once_are_all_let_in(plant: Plant) -
     assert names == {f"box-S{number}" for number in range(BATCH)}
     assert plant.registry.enrolled("line-7") == BATCH
     assert took_s < PATIENCE_S, f"{took_s:.1f} s"
+
+
+def test_systemd_hears_how_the_service_is_and_that_it_stops(plant: Plant, tmp_path: Path) -> None:
+    address = str(tmp_path / "notify")
+    said: list[str] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stream:
+        stream.bind(address)
+        stream.settimeout(PATIENCE_S)
+        service = plant.start_service({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "2000000"})
+        while not {"READY=1\nSTATUS=serving", "STATUS=serving", "WATCHDOG=1"} <= set(said):
+            said.append(stream.recv(4096).decode())
+
+        service.send_signal(signal.SIGTERM)
+
+        while "STOPPING=1\nSTATUS=stopping" not in said:
+            said.append(stream.recv(4096).decode())
+    assert service.wait() == 0
+
+
+def test_a_service_whose_broker_was_restarted_serves_on(plant: Plant) -> None:
+    service = plant.start_service()
+    (token,) = plant.tokens(1)
+    plant.broker.end()
+    service.wait_for_line(lambda line: "broker_link_lost" in line)
+
+    plant.start_broker()
+    pair = Newcomer(plant, "S17", token).enrol()
+
+    assert pair.name == "box-S17"
+
+
+def test_a_mistake_in_the_inventory_is_told_and_the_service_goes_on_with_the_old_one(plant: Plant) -> None:
+    service = plant.start_service()
+    (token,) = plant.tokens(1)
+    plant.change(limit="many")
+
+    pair = Newcomer(plant, "S17", token).enrol()
+
+    assert pair.name == "box-S17"
+    assert "limit" in service.wait_for_line(lambda line: "inventory_refused" in line)
