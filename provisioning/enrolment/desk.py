@@ -21,6 +21,7 @@ from provisioning.authority.signer import Issued, Role, Signer, Subject
 from provisioning.device_settings import settings_of, toml
 from provisioning.enrolment.asked import UnreadableError, read
 from provisioning.enrolment.cases import Case, Enrolment, Renewal
+from provisioning.enrolment.verdicts import misnamed
 from provisioning.inventory import Inventory
 from provisioning.registry import Registry
 from provisioning.registry_rows import Certificate, Holder
@@ -29,6 +30,8 @@ LOG = structlog.get_logger("promptd.enrolment")
 
 SIGNING_RETRY_S = 60.0
 """When an authority that could not sign may be asked again."""
+RENAMED_RETRY_S = 5.0
+"""For a box too old to take its name from the reply."""
 
 
 class Desk:
@@ -76,7 +79,7 @@ class Desk:
     def _decide(self, case: Case, inventory: Inventory) -> CertificateReply:
         verdicts = case.judge(self._now())
         if not verdicts[-1].passed:
-            return self._refuse(case.action, case.subject, verdicts, serial=case.asked.serial)
+            return self._refuse_case(case, verdicts)
         if held := self._held(case):
             return self._hand_out(case, inventory, verdicts, held.pem)
         try:
@@ -92,7 +95,7 @@ class Desk:
             if verdicts[-1].passed:
                 self._note(case, issued)
         if not verdicts[-1].passed:
-            return self._refuse(case.action, case.subject, verdicts, serial=case.asked.serial)
+            return self._refuse_case(case, verdicts)
         self._tell_granted()
         return self._hand_out(case, inventory, verdicts, issued.chain_pem)
 
@@ -124,6 +127,16 @@ class Desk:
             authorities=self._trusted(self._signer.authorities),
             settings=toml(settings_of(inventory, case.name, case.group)),
         )
+
+    def _refuse_case(self, case: Case, verdicts: list[Verdict]) -> CertificateReply:
+        """Refuse; a box that only asks for the wrong name hears the right one."""
+        serial, failed = case.asked.serial, verdicts[-1]
+        if failed.reason == misnamed(case.asked, case.name, wants_name=case.wants_name):
+            LOG.info(case.action, subject=case.subject, outcome="renamed", device=case.name, serial=serial)
+            return CertificateReply(
+                accepted=False, verdicts=tuple(verdicts), name=case.name, retry_after_s=RENAMED_RETRY_S
+            )
+        return self._refuse(case.action, case.subject, verdicts, serial=serial)
 
     def _refuse(
         self,
