@@ -69,9 +69,9 @@ def enrol(settings: Settings, pairs: Pairs, claim: Claim, around: Surroundings) 
     LOG.info("enrolment_begun", claim=claim.name, serial=serial)
     around.tell(Verdict(step="claim_found", passed=True, reason=f"{claim.name} in {claim.cert_file}"))
     around.tell(Verdict(step="serial_found", passed=True, reason=serial))
-    asks = _Asks(settings.identity_dir, pairs, claim.token, serial)
+    asks, had = _Asks(settings.identity_dir, pairs, claim.token, serial), pairs.valid
     with Asking(claim.broker(settings.broker), topics) as asking:
-        return _Enrolment(asking, asks, pairs, around).run()
+        return _Enrolment(asking, asks, pairs, had, around).run()
 
 
 class _Asks:
@@ -110,14 +110,16 @@ def _waiting_name(folder: Path) -> str:
 class _Enrolment:
     """One talk with the service, from the first question to the pair."""
 
-    def __init__(self, asking: Asking, asks: _Asks, pairs: Pairs, around: Surroundings) -> None:
+    def __init__(
+        self, asking: Asking, asks: _Asks, pairs: Pairs, had: Pair | None, around: Surroundings
+    ) -> None:
+        """Take what to ask with, and the valid pair that shall be replaced, if there is one."""
         self._asking, self._asks = asking, asks
         self._payload = asks.payload()
-        self._pairs = pairs
+        self._pairs, self._had = pairs, had
         self._around = around
         self._unanswered = around.rests.when_unanswered()
         self._refused = around.rests.when_refused()
-        self._had = pairs.valid
         self._ask_at_s = self._look_at_s = 0.0
         self._shown = ""
 
