@@ -4,6 +4,7 @@ Settings are written first and the pair last: only the pair makes the box believ
 cut in between leaves a box without a name, which asks again with the same key and gets the same answer.
 """
 
+import datetime as dt
 import threading
 import time
 import uuid
@@ -71,7 +72,7 @@ def enrol(settings: Settings, pairs: Pairs, claim: Claim, around: Surroundings) 
     around.tell(Verdict(step="serial_found", passed=True, reason=serial))
     asks, had = _Asks(settings.identity_dir, pairs, claim.token, serial), pairs.valid
     with Asking(claim.broker(settings.broker), topics) as asking:
-        return _Enrolment(asking, asks, pairs, had, around).run()
+        return _Enrolment(asking, asks, claim, pairs, had, around).run()
 
 
 class _Asks:
@@ -111,10 +112,16 @@ class _Enrolment:
     """One talk with the service, from the first question to the pair."""
 
     def __init__(
-        self, asking: Asking, asks: _Asks, pairs: Pairs, had: Pair | None, around: Surroundings
+        self,
+        asking: Asking,
+        asks: _Asks,
+        claim: Claim,
+        pairs: Pairs,
+        had: Pair | None,
+        around: Surroundings,
     ) -> None:
         """Take what to ask with, and the valid pair that shall be replaced, if there is one."""
-        self._asking, self._asks = asking, asks
+        self._asking, self._asks, self._claim = asking, asks, claim
         self._payload = asks.payload()
         self._pairs, self._had = pairs, had
         self._around = around
@@ -149,8 +156,9 @@ class _Enrolment:
         return has_rested and self._asking.is_listening
 
     def _go_on(self, *, is_due: bool) -> None:
-        if self._asking.obstacle:
-            self._show(f"enrolment waits: {self._asking.obstacle}")
+        if obstacle := self._asking.obstacle:
+            trouble = self._claim.trouble(dt.datetime.now(dt.UTC))
+            self._show(f"enrolment waits: {trouble or obstacle}")
         if is_due:
             self._around.ask_now.clear()
             self._asking.ask(self._payload)

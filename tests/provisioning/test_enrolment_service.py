@@ -2,7 +2,6 @@
 
 import signal
 import socket
-import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from rig.member import Member, member_on
-from rig.newcomer import Newcomer
+from rig.newcomer import PATIENCE_S, Newcomer, wait_until
 from rig.plant import AUDITOR, CLAIM_USER, Plant
 from rig.requests import forged, new_key, payload_of, pem_of, request_of
 
@@ -19,7 +18,6 @@ from agent.wire.certificates import MAX_REQUEST_BYTES, CertificateReply
 from agent.wire.topics import EnrolmentTopics
 from provisioning.authority.signer import Role, Subject
 
-PATIENCE_S = 30.0
 KILLS_ITS_PARENT_ONCE = "[ -e killed ] || { touch killed; kill -9 $PPID; }"
 
 
@@ -49,14 +47,6 @@ def ask(member: Member, request: str, payload: bytes) -> CertificateReply:
     member.topics_until(topics.reply)
     said = next(payload for topic, payload in member.heard if topic == topics.reply)
     return CertificateReply.model_validate_json(said)
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    """Wait for a condition that nobody announces."""
-    end_s = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < end_s, "it did not come true"
-        threading.Event().wait(0.05)
 
 
 def test_a_box_with_a_claim_and_a_token_gets_its_certificate_and_its_settings(plant: Plant) -> None:
