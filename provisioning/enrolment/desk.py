@@ -37,8 +37,8 @@ RENAMED_RETRY_S = 5.0
 class Desk:
     """Answers requests, one at a time.
 
-    `trusted` turns the signer's authorities into those of the broker; `granted` is called after each new
-    certificate.
+    `trusted` turns the signer's authorities into those of the broker; `enrolled` is called when a box
+    has got its first certificate.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Desk:
         signer: Signer,
         audit: Audit,
         trusted: Callable[[str], str] = lambda authorities: authorities,
-        granted: Callable[[], None] = lambda: None,
+        enrolled: Callable[[], None] = lambda: None,
         now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
     ) -> None:
         self._inventory = inventory
@@ -56,7 +56,7 @@ class Desk:
         self._signer = signer
         self._audit = audit
         self._trusted = trusted
-        self._tell_granted = granted
+        self._tell_enrolled = enrolled
         self._now = now
 
     def enrol(self, user: str, payload: bytes) -> CertificateReply:
@@ -96,7 +96,8 @@ class Desk:
                 self._note(case, issued)
         if not verdicts[-1].passed:
             return self._refuse_case(case, verdicts)
-        self._tell_granted()
+        if case.action == Enrolment.action:
+            self._tell_enrolled()
         return self._hand_out(case, inventory, verdicts, issued.chain_pem)
 
     def _held(self, case: Case) -> Certificate | None:
