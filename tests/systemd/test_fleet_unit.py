@@ -41,6 +41,12 @@ def test_the_passphrase_comes_under_the_name_that_the_code_looks_for() -> None:
     assert credential.split(":")[0] == CREDENTIAL
 
 
+def test_a_fleet_without_a_passphrase_can_start_the_service() -> None:
+    credential = words_of("LoadCredential")
+
+    assert ":" not in credential  # a file that is named must be there, one of /etc/credstore need not
+
+
 def test_systemd_waits_longer_than_an_authority_may_take() -> None:
     allowed_s = float(words_of("WatchdogSec"))
 
