@@ -12,7 +12,7 @@ from agent.host.lock import hold
 from agent.host.systemd import Notifier, credentials_dir, watchdog_interval_s
 from agent.identity.claim import Claim, find_claim
 from agent.identity.pair import Pair, Pairs
-from agent.settings import Settings
+from agent.settings import BrokerSettings, Settings
 from agent.settings_file import load_own, provision
 from agent.wire.certificates import Verdict
 
@@ -44,6 +44,15 @@ def admit(config: Path | None, onlooker: Onlooker | None = None, *, again: bool 
             gives_up=onlooker is not None,
         )
         return enrol(own, pairs, claim, around)
+
+
+def dressed(settings: Settings) -> BrokerSettings:
+    """Return how to reach the broker: with the pair in use, unless the operator has chosen a certificate."""
+    pair = None if settings.broker.cert_file else Pairs(settings.identity_dir).current
+    if pair is None:
+        return settings.broker
+    files = {"cert_file": pair.cert_file, "key_file": pair.key_file, "ca_file": pair.ca_file}
+    return settings.broker.model_copy(update=files)
 
 
 def way_back(config: Path | None) -> Callable[[], Pair] | None:

@@ -25,6 +25,13 @@ class Claim:
     token: str
     not_after: dt.datetime
 
+    def trouble(self, now: dt.datetime) -> str:
+        """Return why a broker will not let this claim in; empty when it may."""
+        if now < self.not_after:
+            return ""
+        until = self.not_after.date().isoformat()
+        return f"the claim certificate was good until {until}; give this box another one, or set its clock"
+
     def broker(self, settings: BrokerSettings) -> BrokerSettings:
         """Return how to reach the broker with this claim.
 

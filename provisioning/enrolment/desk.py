@@ -21,6 +21,7 @@ from provisioning.authority.signer import Issued, Role, Signer, Subject
 from provisioning.device_settings import settings_of, toml
 from provisioning.enrolment.asked import UnreadableError, read
 from provisioning.enrolment.cases import Case, Enrolment, Renewal
+from provisioning.enrolment.verdicts import misnamed
 from provisioning.inventory import Inventory
 from provisioning.registry import Registry
 from provisioning.registry_rows import Certificate, Holder
@@ -29,13 +30,15 @@ LOG = structlog.get_logger("promptd.enrolment")
 
 SIGNING_RETRY_S = 60.0
 """When an authority that could not sign may be asked again."""
+RENAMED_RETRY_S = 5.0
+"""For a box too old to take its name from the reply."""
 
 
 class Desk:
     """Answers requests, one at a time.
 
-    `trusted` turns the signer's authorities into those of the broker; `granted` is called after each new
-    certificate.
+    `trusted` turns the signer's authorities into those of the broker; `enrolled` is called when a box
+    has got its first certificate.
     """
 
     def __init__(
@@ -45,7 +48,7 @@ class Desk:
         signer: Signer,
         audit: Audit,
         trusted: Callable[[str], str] = lambda authorities: authorities,
-        granted: Callable[[], None] = lambda: None,
+        enrolled: Callable[[], None] = lambda: None,
         now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
     ) -> None:
         self._inventory = inventory
@@ -53,7 +56,7 @@ class Desk:
         self._signer = signer
         self._audit = audit
         self._trusted = trusted
-        self._tell_granted = granted
+        self._tell_enrolled = enrolled
         self._now = now
 
     def enrol(self, user: str, payload: bytes) -> CertificateReply:
@@ -76,7 +79,7 @@ class Desk:
     def _decide(self, case: Case, inventory: Inventory) -> CertificateReply:
         verdicts = case.judge(self._now())
         if not verdicts[-1].passed:
-            return self._refuse(case.action, case.subject, verdicts, serial=case.asked.serial)
+            return self._refuse_case(case, verdicts)
         if held := self._held(case):
             return self._hand_out(case, inventory, verdicts, held.pem)
         try:
@@ -92,8 +95,9 @@ class Desk:
             if verdicts[-1].passed:
                 self._note(case, issued)
         if not verdicts[-1].passed:
-            return self._refuse(case.action, case.subject, verdicts, serial=case.asked.serial)
-        self._tell_granted()
+            return self._refuse_case(case, verdicts)
+        if case.action == Enrolment.action:
+            self._tell_enrolled()
         return self._hand_out(case, inventory, verdicts, issued.chain_pem)
 
     def _held(self, case: Case) -> Certificate | None:
@@ -124,6 +128,16 @@ class Desk:
             authorities=self._trusted(self._signer.authorities),
             settings=toml(settings_of(inventory, case.name, case.group)),
         )
+
+    def _refuse_case(self, case: Case, verdicts: list[Verdict]) -> CertificateReply:
+        """Refuse; a box that only asks for the wrong name hears the right one."""
+        serial, failed = case.asked.serial, verdicts[-1]
+        if failed.reason == misnamed(case.asked, case.name, wants_name=case.wants_name):
+            LOG.info(case.action, subject=case.subject, outcome="renamed", device=case.name, serial=serial)
+            return CertificateReply(
+                accepted=False, verdicts=tuple(verdicts), name=case.name, retry_after_s=RENAMED_RETRY_S
+            )
+        return self._refuse(case.action, case.subject, verdicts, serial=serial)
 
     def _refuse(
         self,

@@ -59,7 +59,7 @@ def service_of(fleet: Fleet, signer: Signer) -> "Service":
         signer,
         fleet.audit,
         trusted=lambda authorities: trusted(now(), authorities),
-        granted=rules.changed,
+        enrolled=rules.changed,
     )
     settings = BrokerSettings(
         url=fleet.inventory.broker.url,

@@ -1,15 +1,18 @@
 """The device's side of enrolment against a real broker and a real service."""
 
+import datetime as dt
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from rig.newcomer import PATIENCE_S, Newcomer
-from rig.plant import Plant
+from cryptography import x509
+from rig.newcomer import PATIENCE_S, Newcomer, wait_until
+from rig.plant import CLAIM_USER, Plant
 
 from agent.identity.enrol import RefusedError
 from agent.settings import Settings
 from agent.wire.errors import ConfigError
+from provisioning.authority.signer import Role, Subject
 
 STEPS = (
     "claim_found",
@@ -126,6 +129,20 @@ def test_a_box_that_is_switched_on_before_its_broker_waits_for_it(tmp_path: Path
 
     plant.start_broker()
     plant.start_service()
+    enrolling.join(PATIENCE_S)
+
+    assert box.pairs.valid
+
+
+def test_a_claim_that_is_over_is_named_and_the_box_gets_in_with_the_next_one(plant: Plant) -> None:
+    (token,) = plant.tokens(1)
+    claim = plant.issue(plant.claim, Subject(CLAIM_USER, Role.CLAIM), days=1 / 86_400)
+    leaf = x509.load_pem_x509_certificate((claim / "cert.pem").read_bytes())
+    wait_until(lambda: leaf.not_valid_after_utc < dt.datetime.now(dt.UTC))
+    enrolling = (box := Newcomer(plant, "S17", token)).enrol_aside()
+    box.wait_until_told("the claim certificate was good until")
+
+    plant.issue(plant.claim, Subject(CLAIM_USER, Role.CLAIM))
     enrolling.join(PATIENCE_S)
 
     assert box.pairs.valid

@@ -1,7 +1,7 @@
 """The service on a real broker with the generated rules: boxes enrol, and are told why when they do not."""
 
 import signal
-import threading
+import socket
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from rig.member import Member, member_on
-from rig.newcomer import Newcomer
+from rig.newcomer import PATIENCE_S, Newcomer, wait_until
 from rig.plant import AUDITOR, CLAIM_USER, Plant
 from rig.requests import forged, new_key, payload_of, pem_of, request_of
 
@@ -18,7 +18,6 @@ from agent.wire.certificates import MAX_REQUEST_BYTES, CertificateReply
 from agent.wire.topics import EnrolmentTopics
 from provisioning.authority.signer import Role, Subject
 
-PATIENCE_S = 30.0
 KILLS_ITS_PARENT_ONCE = "[ -e killed ] || { touch killed; kill -9 $PPID; }"
 
 
@@ -48,14 +47,6 @@ def ask(member: Member, request: str, payload: bytes) -> CertificateReply:
     member.topics_until(topics.reply)
     said = next(payload for topic, payload in member.heard if topic == topics.reply)
     return CertificateReply.model_validate_json(said)
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    """Wait for a condition that nobody announces."""
-    end_s = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < end_s, "it did not come true"
-        threading.Event().wait(0.05)
 
 
 def test_a_box_with_a_claim_and_a_token_gets_its_certificate_and_its_settings(plant: Plant) -> None:
@@ -150,6 +141,18 @@ def test_a_service_that_is_killed_while_its_authority_signs_loses_no_box(plant: 
 
     assert box.pairs.valid
     assert len(plant.registry.certificates("box-S17")) == 1
+
+
+def test_an_authority_that_takes_the_name_from_the_request_gets_it_there(plant: Plant) -> None:
+    plant.change(authority=plant.signing_program('[ "$1" = box-S17 ] || exit 1'))
+    plant.start_service()
+    (token,) = plant.tokens(1)
+    box = Newcomer(plant, "S17", token)
+
+    pair = box.enrol()
+
+    assert pair.name == "box-S17"
+    assert ["the box is box-S17" in each.reason for each in box.verdicts if not each.passed] == [True]
 
 
 def test_a_box_that_was_away_too_long_gets_its_next_certificate_with_a_proof(plant: Plant) -> None:
@@ -256,3 +259,43 @@ def test_fifty_boxes_that_are_switched_on_at_once_are_all_let_in(plant: Plant) -
     assert names == {f"box-S{number}" for number in range(BATCH)}
     assert plant.registry.enrolled("line-7") == BATCH
     assert took_s < PATIENCE_S, f"{took_s:.1f} s"
+
+
+def test_systemd_hears_how_the_service_is_and_that_it_stops(plant: Plant, tmp_path: Path) -> None:
+    address = str(tmp_path / "notify")
+    said: list[str] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stream:
+        stream.bind(address)
+        stream.settimeout(PATIENCE_S)
+        service = plant.start_service({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "2000000"})
+        while not {"READY=1\nSTATUS=serving", "STATUS=serving", "WATCHDOG=1"} <= set(said):
+            said.append(stream.recv(4096).decode())
+
+        service.send_signal(signal.SIGTERM)
+
+        while "STOPPING=1\nSTATUS=stopping" not in said:
+            said.append(stream.recv(4096).decode())
+    assert service.wait() == 0
+
+
+def test_a_service_whose_broker_was_restarted_serves_on(plant: Plant) -> None:
+    service = plant.start_service()
+    (token,) = plant.tokens(1)
+    plant.broker.end()
+    service.wait_for_line(lambda line: "broker_link_lost" in line)
+
+    plant.start_broker()
+    pair = Newcomer(plant, "S17", token).enrol()
+
+    assert pair.name == "box-S17"
+
+
+def test_a_mistake_in_the_inventory_is_told_and_the_service_goes_on_with_the_old_one(plant: Plant) -> None:
+    service = plant.start_service()
+    (token,) = plant.tokens(1)
+    plant.change(limit="many")
+
+    pair = Newcomer(plant, "S17", token).enrol()
+
+    assert pair.name == "box-S17"
+    assert "limit" in service.wait_for_line(lambda line: "inventory_refused" in line)

@@ -1,6 +1,7 @@
 """A box without a name, in this process: what `promptd run` does before there is an agent."""
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +18,14 @@ from rig.plant import Plant
 BRISK = Rests(unanswered_s=2.0, longest_unanswered_s=4.0, refused_s=1.0, longest_refused_s=1.0)
 PATIENCE_S = 30.0
 Told = TypeVar("Told")
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Wait for a condition that nobody announces, such as the end of a certificate."""
+    end_s = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < end_s, "it did not come true"
+        threading.Event().wait(0.05)
 
 
 class Newcomer:
