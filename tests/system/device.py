@@ -75,6 +75,11 @@ class Device:
 
         self._requester.wait_for(is_close, PATIENCE_S)
 
+    def wait_for_event(self, kind: str) -> Reply:
+        """Wait for an event of the device."""
+        topic = self.topics.event(kind)
+        return self._requester.wait_for(lambda reply: reply.topic == topic, PATIENCE_S)
+
     def answers(self, ticket: Ticket) -> int:
         """Return how many different endings have come."""
         replies = self._requester.replies

@@ -18,6 +18,8 @@ from system.device import CLIENT
 CLAIM = "line-7"
 PORT = 8883
 COMMAND_S = 120.0
+DAYS = 0.2
+"""Life of a certificate, which begins an hour before it is made: a sixth of it is over at once."""
 
 INVENTORY = """\
 broker:
@@ -26,7 +28,7 @@ broker:
   folder: {folder}/etc
   state_dir: {folder}/sessions
   reload: "[ ! -e {folder}/pid ] || kill -HUP $(cat {folder}/pid)"
-authority: {{kind: own, passphrase_file: {folder}/passphrase}}
+authority: {{kind: own, passphrase_file: {folder}/passphrase, days: {days}}}
 settings:
   telemetry: {{interval_s: 1}}
 devices:
@@ -55,7 +57,14 @@ class Headquarters:
         self._make_room_for_broker()
         (folder / "passphrase").write_text("a passphrase of a test\n")
         rows = "\n".join(f"  {name}: {{serial: '{serial}'}}" for name, serial in serials.items())
-        words = {"name": lan.BROKER_NAME, "port": PORT, "folder": folder, "claim": CLAIM, "client": CLIENT}
+        words = {
+            "name": lan.BROKER_NAME,
+            "port": PORT,
+            "folder": folder,
+            "claim": CLAIM,
+            "client": CLIENT,
+            "days": DAYS,
+        }
         self._inventory.write_text(INVENTORY.format(devices=rows, **words))
         self.do(
             "apply", "--root-passphrase-file", str(folder / "passphrase"), "--dist", str(folder / "no-dist")

@@ -20,6 +20,8 @@ NAMES = [*STAYING, "stolen"]
 ENROLMENT_S = 90.0
 OFFLINE_S = 60.0
 """The broker gives a silent device one and a half times its keepalive of 20 s."""
+DUE_AT_ONCE = "[identity]\nrenew_at = 0.1\n"
+"""With its jitter at most 15 % of a life: so much is over when it begins (`DAYS` in headquarters.py)."""
 
 
 @dataclass(frozen=True)
@@ -134,3 +136,18 @@ def test_the_audit_log_is_whole(fleet: Fleet) -> None:
     verified = fleet.headquarters.do("audit", "verify")
 
     assert "none changed" in verified
+
+
+def test_a_box_renews_its_certificate_on_the_running_link(fleet: Fleet) -> None:
+    machine, device = fleet.machines["press-3"], fleet.device("press-3")
+    agent, identity = Service(machine, "promptd"), machine.path("/var/lib/promptd/identity")
+    device.wait_for_state("ready", timeout_s=ENROLMENT_S)
+    settings = machine.path("/etc/promptd/promptd.toml")
+    settings.write_text(f"{settings.read_text()}{DUE_AT_ONCE}")
+
+    agent.do("restart")
+
+    renewed = device.wait_for_event("certificate_renewed")
+    assert renewed.body["subject"] == "press-3"
+    machine.wait_for(lambda: (identity / "current").readlink().name == "2", "the new pair in use")
+    assert (agent.restarts, device.ending(device.send("with the new certificate"))) == (0, "completed")
