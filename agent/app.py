@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import structlog
 
+from agent.admission import dressed
 from agent.flow.dispatcher import Dispatcher
 from agent.flow.endings import Endings
 from agent.flow.intake import Intake, Terms
@@ -159,7 +160,7 @@ class Agent:
             will=health.status(self._topics, "offline", "the connection was lost", ledger.birth),
             max_payload_bytes=settings.queue.max_payload_bytes,
         )
-        self._broker = Broker(settings.broker, identity, self, beat("network", NETWORK_LIMIT_S))
+        self._broker = Broker(dressed(settings), identity, self, beat("network", NETWORK_LIMIT_S))
 
     def _publish(self, publication: Publication) -> int | None:
         return self._broker.publish(publication)

@@ -35,8 +35,11 @@ ContextLength = Annotated[
 def run(config: Config = None, context_length: ContextLength = None) -> None:
     """Run the daemon: subscribe, compute, answer, report.
 
+    A box with a claim and without a certificate enrols first.
+
     Example: promptd run --config ./promptd.toml
     """
+    from agent.admission import admit
     from agent.app import Agent
     from agent.host import logs
     from agent.host.kernel import keep_no_core
@@ -48,7 +51,34 @@ def run(config: Config = None, context_length: ContextLength = None) -> None:
     keep_no_core()
     settings = read()
     logs.configure(settings.logs)
+    if admit(config):
+        settings = read()
     raise typer.Exit(Agent(settings, outfit(settings), read).run())
+
+
+@app.command()
+def enrol(
+    config: Config = None,
+    *,
+    explain: Annotated[bool, typer.Option(help="Print every step, also those that passed.")] = False,
+    again: Annotated[bool, typer.Option(help="Even though this box has a certificate.")] = False,
+) -> None:
+    """Get this box a certificate with its claim, and print what the provisioning service says.
+
+    `promptd run` does it by itself; here one can watch.
+
+    Example: promptd enrol --explain
+    """
+    from agent.admission import admit
+    from agent.enrolment_report import Onlooker
+    from agent.host import logs
+    from agent.settings import LogSettings
+
+    logs.configure(LogSettings(format="console", level="error"))
+    pair = admit(config, Onlooker(typer.echo, explain), again=again)
+    typer.echo(
+        f"this box is {pair.name}" if pair else "nothing to do: this box has a certificate, or no claim"
+    )
 
 
 @app.command()
@@ -171,15 +201,17 @@ def _say_nothing(_text: str) -> None:
     """Leave it to the JSON at the end."""
 
 
-def _add_models() -> None:
+def _add_rooms() -> None:
+    from agent.identity.commands import app as identity
     from agent.models.commands import app as models
 
     app.add_typer(models, name="models")
+    app.add_typer(identity, name="identity")
 
 
 def main() -> None:
     """Run the command line; every foreseen error ends as one sentence."""
-    _add_models()
+    _add_rooms()
     try:
         app()
     except AgentError as error:

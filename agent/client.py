@@ -64,7 +64,7 @@ class Client:
         self._settings = settings
         self._device = device
         self._topics = Topics(settings.root, device)
-        self._response_topic = f"{settings.root}/{VERSION}/client/{name}/response/ask"
+        self._response_topic = f"{settings.root}/{VERSION}/client/{_user(settings) or name}/response/{name}"
         self._deliveries: queue.Queue[Delivery] = queue.Queue(MAX_DELIVERIES)
         self._is_connected = threading.Event()
         self._news = threading.Condition()
@@ -217,6 +217,18 @@ class _Answer:
             self._say("\n")
             self._text = ""
         self._say(whole[len(self._text) :])
+
+
+def _user(settings: BrokerSettings) -> str:
+    """Return who the broker takes us for: its rules let a client hear answers below its own name."""
+    if settings.username or not settings.cert_file:
+        return settings.username
+    from agent.identity import pem  # noqa: PLC0415 -- costs 10 MB, and only who shows a certificate needs it
+
+    try:
+        return pem.leaf(settings.cert_file.read_bytes()).name
+    except (OSError, ValueError) as error:
+        raise AskError(f"cannot read {settings.cert_file}: {error}; check broker.cert_file") from error
 
 
 def _event_of(body: dict[str, Any]) -> str:

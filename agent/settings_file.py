@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError
 
+from agent.host.durable import replace_durably
 from agent.settings import PREFIX, Settings
 from agent.wire.errors import ConfigError
 
@@ -25,22 +26,49 @@ def load(file: Path | None = None, *, context_length: int | None = None) -> Sett
     Raises:
         ConfigError: a file is missing or not TOML, a key is unknown, or a value is out of range.
     """
-    settings = _load(file)
+    own = load_own(file)
+    sent = own.state_dir / PROVISIONED
+    # Unlike Path.is_file, False in a folder that is closed to us.
+    settings = _with(file, _read(sent), sent) if os.path.isfile(sent) else own  # noqa: PTH113
     if context_length is None:
         return settings
     engine = settings.engine.model_copy(update={"context_length": context_length})
     return settings.model_copy(update={"engine": engine})
 
 
-def _load(file: Path | None) -> Settings:
-    path = file or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
-    table = _read(path) if path else {}
+def load_own(file: Path | None = None) -> Settings:
+    """Read what this box was given by hand: `load` without what the provisioning service has sent.
+
+    Raises:
+        ConfigError: as `load`.
+    """
+    path = _path(file)
     _check_variables()
-    settings = _settings(table, path)
-    sent = settings.state_dir / PROVISIONED
-    if not os.path.isfile(sent):  # noqa: PTH113 -- unlike Path.is_file, False in a folder that is closed to us
-        return settings
-    return _settings(_overlaid(table, _read(sent)), sent)
+    return _settings(_read(path) if path else {}, path)
+
+
+def provision(text: str, file: Path | None = None) -> Settings:
+    """Keep what the provisioning service has sent, so that a power cut leaves the old or the new; return all.
+
+    Raises:
+        ConfigError: this box could not start with it, so that nothing was kept; or it cannot be written.
+    """
+    sent = load_own(file).state_dir / PROVISIONED
+    settings = _with(file, _parsed(text, "what the provisioning service sent"), sent)
+    try:
+        replace_durably(sent, text.encode())
+    except OSError as error:
+        raise ConfigError(f"cannot write {sent}: {error.strerror}; check state_dir") from error
+    return settings
+
+
+def _with(file: Path | None, over: dict[str, Any], sent: Path) -> Settings:
+    path = _path(file)
+    return _settings(_overlaid(_read(path) if path else {}, over), sent)
+
+
+def _path(file: Path | None) -> Path | None:
+    return file or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
 
 
 def _settings(table: dict[str, Any], path: Path | None) -> Settings:
@@ -62,11 +90,19 @@ def _overlaid(table: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    return _parsed(text, str(path))
+
+
+def _parsed(text: str, where: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"{where} is not valid TOML: {error}") from error
 
 
 def _sentence(detail: Any, path: Path | None) -> str:  # noqa: ANN401 -- pydantic's ErrorDetails

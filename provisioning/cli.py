@@ -1,11 +1,16 @@
 """The commands of the fleet's operator. Each does its work elsewhere and turns errors into a sentence."""
 
+import json
 import sys
+from dataclasses import asdict
 
 import typer
 
 from agent import __version__
-from agent.wire.errors import AgentError
+from agent.host.durable import replace_durably
+from agent.wire.errors import AgentError, ConfigError
+from provisioning.commands import audit, authority, boxes, changing, enrolment
+from provisioning.commands.options import DEFAULT_INVENTORY, AsJson, InventoryFile
 
 app = typer.Typer(
     help="A fleet of promptd boxes: inventory, certificates, broker rules, enrolment.",
@@ -13,6 +18,43 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(authority.app)
+app.add_typer(audit.app)
+
+
+@app.command()
+def init(inventory: InventoryFile = DEFAULT_INVENTORY) -> None:
+    """Write an example inventory with comments, to begin with.
+
+    Example: promptd-fleet init
+    """
+    from provisioning.example import EXAMPLE
+
+    if inventory.exists():
+        raise ConfigError(f"{inventory} is there already; it is not written over")
+    replace_durably(inventory.absolute(), EXAMPLE.encode(), 0o644)
+    typer.echo(f"{inventory} is written: mend it, then promptd-fleet check, plan and apply")
+
+
+@app.command()
+def check(inventory: InventoryFile = DEFAULT_INVENTORY, *, as_json: AsJson = False) -> None:
+    """Check the inventory and name every mistake by its line.
+
+    Example: promptd-fleet check
+    """
+    from provisioning.inventory_file import InventoryError, read_inventory
+
+    try:
+        found = read_inventory(inventory)
+    except InventoryError as error:
+        if not as_json:
+            raise
+        typer.echo(json.dumps([asdict(line) for line in error.lines], indent=2))
+        raise typer.Exit(error.exit_code) from error
+    words = (
+        f"{len(found.devices)} devices, {len(found.claims)} claims, {len(found.clients)} clients: all is well"
+    )
+    typer.echo("[]" if as_json else words)
 
 
 @app.command()
@@ -24,9 +66,19 @@ def version() -> None:
     typer.echo(__version__)
 
 
-@app.callback()
-def _commands() -> None:
-    """Keep `version` a command of its own."""
+for command in (
+    changing.plan,
+    changing.apply,
+    boxes.devices,
+    boxes.bundle,
+    boxes.sign,
+    boxes.token,
+    boxes.revoke,
+    boxes.ansible,
+    enrolment.serve,
+    enrolment.readmit,
+):
+    app.command()(command)
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "mqtt": {"settings", "wire"},
     "engines": {"wire"},
     "host": {"settings", "wire"},
-    "identity": {"host", "mqtt", "settings", "wire"},
+    "identity": {"host", "mqtt", "settings", "settings_file", "wire"},
     "models": {"engines", "hardware", "settings", "settings_file", "wire"},
     "hardware": {"engines", "models", "settings"},
     "worker": {"engines", "hardware", "host", "settings", "wire"},
@@ -55,8 +55,23 @@ OWNERS = {
     "sqlite3": ("flow/", "provisioning/registry.py"),
     "cryptography": ("identity/", "provisioning/authority/", "provisioning/enrolment/"),
     "yaml": ("provisioning/inventory_file.py",),
-    "typer": ("provisioning/cli.py", "cli.py", "demo.py", "detect.py", "models/commands.py"),
-    "rich": ("calibration_report.py", "cli.py", "demo.py", "detect.py", "models/commands.py"),
+    "typer": (
+        "provisioning/cli.py",
+        "provisioning/commands/",
+        "cli.py",
+        "demo.py",
+        "detect.py",
+        "models/commands.py",
+        "identity/commands.py",
+    ),
+    "rich": (
+        "provisioning/pages.py",
+        "calibration_report.py",
+        "cli.py",
+        "demo.py",
+        "detect.py",
+        "models/commands.py",
+    ),
 }
 
 NATIVE = (

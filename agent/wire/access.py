@@ -32,7 +32,7 @@ class Access:
     pattern: str
     """Below the root and version; `{device}`, `{client}` and `{claim}` stand for one level, a user name."""
     writer: Party
-    reader: Party
+    readers: tuple[Party, ...]
     qos: int = 1
     is_retained: bool = False
 
@@ -43,17 +43,17 @@ class Access:
 
 
 TABLE = (
-    Access("device/{device}/request/+", Party.CLIENT, Party.DEVICE),
-    Access("device/{device}/response/#", Party.DEVICE, Party.CLIENT),
-    Access("client/{client}/response/#", Party.DEVICE, Party.CLIENT),
-    Access("device/{device}/status", Party.DEVICE, Party.CLIENT, is_retained=True),
-    Access("device/{device}/info", Party.DEVICE, Party.CLIENT, is_retained=True),
-    Access("device/{device}/health", Party.DEVICE, Party.CLIENT, qos=0, is_retained=True),
-    Access("device/{device}/event/+", Party.DEVICE, Party.CLIENT),
-    Access("device/{device}/certificate/request", Party.DEVICE, Party.FLEET),
-    Access("device/{device}/certificate/reply", Party.FLEET, Party.DEVICE),
-    Access("enrol/{claim}/+/request", Party.CLAIM, Party.FLEET),
-    Access("enrol/{claim}/+/reply", Party.FLEET, Party.CLAIM),
+    Access("device/{device}/request/+", Party.CLIENT, (Party.DEVICE,)),
+    Access("device/{device}/response/#", Party.DEVICE, (Party.CLIENT,)),
+    Access("client/{client}/response/#", Party.DEVICE, (Party.CLIENT,)),
+    Access("device/{device}/status", Party.DEVICE, (Party.CLIENT, Party.FLEET), is_retained=True),
+    Access("device/{device}/info", Party.DEVICE, (Party.CLIENT, Party.FLEET), is_retained=True),
+    Access("device/{device}/health", Party.DEVICE, (Party.CLIENT, Party.FLEET), qos=0, is_retained=True),
+    Access("device/{device}/event/+", Party.DEVICE, (Party.CLIENT,)),
+    Access("device/{device}/certificate/request", Party.DEVICE, (Party.FLEET,)),
+    Access("device/{device}/certificate/reply", Party.FLEET, (Party.DEVICE,)),
+    Access("enrol/{claim}/+/request", Party.CLAIM, (Party.FLEET,)),
+    Access("enrol/{claim}/+/reply", Party.FLEET, (Party.CLAIM,)),
 )
-"""Every topic of the wire contract. A device writes below `client/+/response/` of every client: whoever asks
-names the topic, and the device answers there only if `broker.response_topics` allows it."""
+"""Every topic of the wire contract. Whoever asks names the topic of the answer; a device may write below
+`client/CLIENT/response/` of those clients that may ask it, and does if `broker.response_topics` allows it."""

@@ -18,10 +18,10 @@ class Certificates:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        key, authority = self._authority("ca")
+        self._key, self._ca = self._authority("ca")
         self._authority("stranger")
-        self._member("broker", key, authority)
-        self._member("device", key, authority)
+        self.issue("broker")
+        self.issue("device")
 
     def path(self, name: str) -> str:
         return str(self.folder / name)
@@ -36,11 +36,15 @@ class Certificates:
         demands = ("require_certificate true",) if wants_client else ()
         return (*lines, "allow_anonymous true", *demands)
 
-    def context(self) -> ssl.SSLContext:
+    def context(self, name: str = "device") -> ssl.SSLContext:
         """Return how a member of this fleet connects."""
         context = ssl.create_default_context(cafile=self.path("ca.pem"))
-        context.load_cert_chain(self.path("device.pem"), self.path("device.key"))
+        context.load_cert_chain(self.path(f"{name}.pem"), self.path(f"{name}.key"))
         return context
+
+    def issue(self, name: str) -> None:
+        """Make key and certificate of a member."""
+        self._member(name, self._key, self._ca)
 
     def _authority(self, name: str) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
         key = ec.generate_private_key(ec.SECP256R1())

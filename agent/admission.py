@@ -1,0 +1,122 @@
+"""Before the agent starts: a box with a claim and no valid certificate gets one, and with it its settings."""
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from agent.enrolment_report import Onlooker
+from agent.host.lock import hold
+from agent.host.systemd import Notifier, credentials_dir, watchdog_interval_s
+from agent.identity.claim import Claim, find_claim
+from agent.identity.pair import Pair, Pairs
+from agent.settings import BrokerSettings, Settings
+from agent.settings_file import load_own, provision
+from agent.wire.certificates import Verdict
+
+
+def admit(config: Path | None, onlooker: Onlooker | None = None, *, again: bool = False) -> Pair | None:
+    """Enrol if that is needed, or `again`; return the new pair, or None when nothing had to be done.
+
+    Only what the box was given by hand counts here: the claim belongs to the broker that came with it. A
+    refusal that only a person can mend ends it if somebody looks on.
+
+    Raises:
+        AgentError: the claim cannot be used, or the service refuses and somebody looks on.
+    """
+    own = load_own(config)
+    pairs = Pairs(own.identity_dir)
+    claim = _needed(own, pairs, again=again)
+    if claim is None:
+        return None
+    from agent.identity.enrol import Surroundings, enrol  # noqa: PLC0415 -- 10 MB that other boxes do not pay
+
+    vigil = _Vigil(onlooker)
+    with hold(own.state_dir / "lock"), _hang_up_sets(threading.Event()) as ask_now:
+        around = Surroundings(
+            keep_settings=lambda text: provision(text, config),
+            beat=vigil.beat,
+            show=vigil.show,
+            tell=vigil.tell,
+            ask_now=ask_now,
+            gives_up=onlooker is not None,
+        )
+        return enrol(own, pairs, claim, around)
+
+
+def dressed(settings: Settings) -> BrokerSettings:
+    """Return how to reach the broker: with the pair in use, unless the operator has chosen a certificate."""
+    pair = None if settings.broker.cert_file else Pairs(settings.identity_dir).current
+    if pair is None:
+        return settings.broker
+    files = {"cert_file": pair.cert_file, "key_file": pair.key_file, "ca_file": pair.ca_file}
+    return settings.broker.model_copy(update=files)
+
+
+def way_back(config: Path | None) -> Callable[[], Pair] | None:
+    """Return how a running agent gets a pair by its claim when its own certificate is over; None without one.
+
+    Raises:
+        ConfigError: there is a claim, and it cannot be used.
+    """
+    own = load_own(config)
+    claim = None if own.broker.cert_file else find_claim(own.identity, credentials_dir())
+    if claim is None:
+        return None
+
+    def enrol_again() -> Pair:
+        from agent.identity.enrol import Surroundings, enrol  # noqa: PLC0415 -- as above
+
+        return enrol(own, Pairs(own.identity_dir), claim, Surroundings(lambda text: provision(text, config)))
+
+    return enrol_again
+
+
+def _needed(own: Settings, pairs: Pairs, *, again: bool) -> Claim | None:
+    """Return the claim if it must be used: a certificate of the operator's own choice needs none."""
+    if own.broker.cert_file or (pairs.valid and not again):
+        return None
+    return find_claim(own.identity, credentials_dir())
+
+
+class _Vigil:
+    """Tells systemd that a box without a certificate is well: to restart it would not help it."""
+
+    def __init__(self, onlooker: Onlooker | None) -> None:
+        self._onlooker = onlooker
+        self._notifier = Notifier()
+        self._interval_s = watchdog_interval_s()
+        self._fed_s = 0.0
+        self._notifier.ready("enrolment begins")
+
+    def beat(self) -> None:
+        """Feed the watchdog."""
+        if self._interval_s and time.monotonic() - self._fed_s >= self._interval_s:
+            self._notifier.alive()
+            self._fed_s = time.monotonic()
+
+    def show(self, line: str) -> None:
+        """Show what enrolment waits for."""
+        self._notifier.status(line)
+        if self._onlooker:
+            self._onlooker.show(line)
+
+    def tell(self, verdict: Verdict) -> None:
+        """Pass a verdict on; the log has it already."""
+        if self._onlooker:
+            self._onlooker.tell(verdict)
+
+
+@contextlib.contextmanager
+def _hang_up_sets(event: threading.Event) -> Iterator[threading.Event]:
+    """Let `systemctl reload` ask at once; without a handler it would end the process."""
+    if not hasattr(signal, "SIGHUP"):
+        yield event
+        return
+    before = signal.signal(signal.SIGHUP, lambda *_: event.set())
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -1,0 +1,163 @@
+"""Has certificates signed and notes every one: in the audit log, in the registry, and only then on the disk.
+
+A process that ends in between leaves a certificate that nobody has; the next `apply` has another one signed.
+"""
+
+import datetime as dt
+import hashlib
+import threading
+import time
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from agent.host.durable import replace_durably
+from agent.wire.certificates import CertificateReply, Verdict
+from agent.wire.errors import ConfigError
+from provisioning.authority import keys
+from provisioning.authority.errors import RequestRefusedError
+from provisioning.authority.opening import open_signer
+from provisioning.authority.signer import Issued, Revoked, Role, Signer, Subject, common_name
+from provisioning.broker.mosquitto import REVOCATIONS as REVOCATIONS_FILE
+from provisioning.device_settings import settings_of, toml
+from provisioning.facts import BROKER, REVOCATIONS, revocations_digest, trusted
+from provisioning.fleet import Fleet
+from provisioning.keeping import Keeping
+from provisioning.registry_rows import INVENTORY, Certificate, Device, Holder
+
+DAY_S = 86_400
+LIST_DAYS = 30
+"""Life of a revocation list. `apply` and the provisioning service write it anew every week."""
+
+
+class Registrar:
+    """The authority of one fleet, with its books. It is opened when it first has to sign."""
+
+    def __init__(self, fleet: Fleet, signer: Signer | None = None) -> None:
+        self._fleet, self._signer = fleet, signer
+        self._opening = threading.Lock()
+
+    def learn_authorities(self) -> None:
+        """Note whom the fleet trusts, if that was never learnt, for whoever does not open the authority.
+
+        Raises:
+            AuthorityError: the authority cannot be opened, or does not tell.
+        """
+        file = self._fleet.places.authorities
+        if not file.exists():
+            replace_durably(file, self._open().authorities.encode())
+
+    def equip(self, keeping: Keeping) -> None:
+        """Make a key on this machine, have it signed, and write both.
+
+        Raises:
+            AuthorityError: the authority cannot sign.
+            ConfigError: the files cannot be written.
+        """
+        subject = Subject(keeping.holder, Role(str(keeping.party)), keeping.hosts)
+        days = min(self._fleet.inventory.authority.days, (keeping.until_s - time.time()) / DAY_S)
+        made = keys.make(self._open(), subject, days)
+        self._note(made.issued, keeping.holder, keeping.party)
+        keeping.write(made.key_pem.encode(), made.issued.chain_pem, self._open().authorities)
+
+    def certify(self, device: str, request_pem: str, group: str = "") -> CertificateReply:
+        """Have the request of a device signed, and return what the device accepts.
+
+        Raises:
+            RequestRefusedError: it is no request, or is made for another name.
+            AuthorityError: the authority cannot sign.
+        """
+        try:
+            request = x509.load_pem_x509_csr(request_pem.encode())
+        except ValueError as error:
+            raise RequestRefusedError(
+                f"this is no request (PKCS #10, PEM); on the box: promptd identity request --name {device}"
+            ) from error
+        if (named := common_name(request)) not in ("", device):
+            raise RequestRefusedError(
+                f"the request is made for {named!r}, not for {device}; make another one"
+            )
+        issued = self._open().sign(
+            request, Subject(device, Role.DEVICE), self._fleet.inventory.authority.days
+        )
+        self._note(issued, device, Holder.DEVICE)
+        return CertificateReply(
+            accepted=True,
+            verdicts=(Verdict(step="signing", passed=True),),
+            certificate=issued.chain_pem,
+            authorities=trusted(self._fleet, self._open().authorities),
+            settings=toml(settings_of(self._fleet.inventory, device, group)),
+        )
+
+    def enlist(self, device: str) -> None:
+        """Take a device of the inventory into the registry, or note that its group or serial changed.
+
+        Raises:
+            RegistryError: its serial, or its name, belongs to another box.
+        """
+        registry, entry = self._fleet.registry, self._fleet.inventory.devices[device]
+        with registry.changing():
+            known = registry.device(device)
+            is_member = known is not None and known.removed_s is None
+            origin = known.origin if known and is_member else INVENTORY
+            since_s = known.registered_s if known and is_member else time.time()
+            registry.add_device(Device(device, entry.serial, entry.group, origin, since_s))
+
+    def revoke(self, holder: str, reason: str) -> tuple[Certificate, ...]:
+        """Withdraw all certificates of a member and return them; a device leaves the registry too.
+
+        Raises:
+            ConfigError: nobody of this name ever had a certificate or was registered.
+        """
+        registry = self._fleet.registry
+        if not registry.certificates(holder) and registry.device(holder) is None:
+            raise ConfigError(f"nobody is called {holder!r}; promptd-fleet devices shows who is registered")
+        self._fleet.audit.add("revoke", holder, reason=reason)
+        with registry.changing():
+            if registry.device(holder):
+                registry.remove_device(holder)
+            return registry.revoke(holder, reason)
+
+    def write_revocations(self) -> None:
+        """Write the list of all that was revoked for the broker; an authority elsewhere keeps its own.
+
+        Raises:
+            AuthorityError: the authority cannot be opened.
+        """
+        digest = revocations_digest(self._fleet)
+        if digest:
+            replace_durably(self._fleet.places.broker / REVOCATIONS_FILE, self._revocation_list().encode())
+            self._fleet.registry.mark(BROKER, REVOCATIONS, digest)
+
+    def _revocation_list(self) -> str:
+        revoked = (
+            Revoked(int(each.number, 16), dt.datetime.fromtimestamp(each.revoked_s or 0, dt.UTC))
+            for each in self._fleet.registry.revoked()
+        )
+        return self._open().revocation_list(revoked, LIST_DAYS)
+
+    def _open(self) -> Signer:
+        with self._opening:
+            if self._signer is None:
+                self._signer = open_signer(self._fleet.inventory.authority, self._fleet.places.authority)
+            return self._signer
+
+    def _note(self, issued: Issued, holder: str, party: Holder) -> None:
+        row = certificate_row(issued, holder, party)
+        self._fleet.audit.add("sign", holder, number=row.number, party=str(party))
+        self._fleet.registry.add_certificate(row)
+
+
+def certificate_row(issued: Issued, holder: str, party: Holder) -> Certificate:
+    """Return what the registry keeps of a certificate."""
+    key = issued.certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return Certificate(
+        number=f"{issued.serial_number:x}",
+        holder=holder,
+        party=party,
+        not_before_s=issued.not_before.timestamp(),
+        not_after_s=issued.not_after.timestamp(),
+        key_digest=hashlib.sha256(key).hexdigest(),
+        pem=issued.chain_pem,
+        issued_s=time.time(),
+    )

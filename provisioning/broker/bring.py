@@ -1,0 +1,48 @@
+"""Brings the broker its files, and has it read them: on this machine, or by SSH."""
+
+import io
+import shlex
+import tarfile
+
+from agent.host.durable import replace_durably
+from provisioning.broker.files import broker_files, generated
+from provisioning.bundle import contents_digest
+from provisioning.facts import BROKER, BROUGHT
+from provisioning.fleet import Fleet
+from provisioning.reach import Reach
+
+BRING = """\
+set -eu
+mkdir -p {folder}
+chmod 0750 {folder}
+tar -xf - -C {folder}
+if id {owner} > /dev/null 2>&1; then chown -R {owner} {folder}; fi
+"""
+
+
+def bring_to_broker(fleet: Fleet) -> None:
+    """Write the generated files, copy all to the broker's folder if it has one, and have it read them.
+
+    Raises:
+        ReachError: its machine is away, or its reload failed.
+    """
+    broker = fleet.inventory.broker
+    for name, text in generated(fleet).items():
+        replace_durably(fleet.places.broker / name, text.encode())
+    files = broker_files(fleet)
+    machine = Reach(fleet.inventory.ssh, broker.address)
+    if broker.folder:
+        script = BRING.format(folder=shlex.quote(broker.folder), owner=shlex.quote(broker.owner))
+        machine.run(script, _packed(files))
+        machine.run(broker.reload or "true")
+    fleet.registry.mark(BROKER, BROUGHT, contents_digest(files))
+
+
+def _packed(files: dict[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as file:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), 0o600
+            file.addfile(entry, io.BytesIO(content))
+    return packed.getvalue()

@@ -1,0 +1,108 @@
+"""What a box needs to enrol itself: the claim certificate of its batch and, where asked for, a token."""
+
+import secrets
+import time
+from pathlib import Path
+
+from agent.host.durable import replace_durably
+from agent.wire.errors import AgentError, ConfigError
+from provisioning.bundle import InstallBundle, archive
+from provisioning.facts import Facts, told_to
+from provisioning.fleet import Fleet
+from provisioning.inventory import Claim, FleetDevice
+from provisioning.keeping import AUTHORITIES
+
+TOKEN_BYTES = 20
+"""160 bits: nobody guesses it within the life of a claim."""
+CERTIFICATE, KEY, TOKEN = "claim.pem", "claim.key", "token"
+
+
+class ClaimError(AgentError):
+    """There is no such claim, or it cannot be used."""
+
+
+def new_tokens(fleet: Fleet, claim: str, count: int) -> list[str]:
+    """Make one-time tokens; only their digests are kept, so they are shown once.
+
+    Raises:
+        ClaimError: the inventory has no such claim, it is over, or it needs no token.
+    """
+    entry = fleet.inventory.claims.get(claim)
+    if entry is None:
+        known = ", ".join(fleet.inventory.claims) or "none"
+        raise ClaimError(f"the inventory has no claim {claim!r} (it has {known}); write it under claims")
+    if entry.needs == "serial":
+        raise ClaimError(
+            f"boxes of the claim {claim!r} show their serial and no token; set needs to token or both"
+        )
+    if entry.expires_at.timestamp() <= time.time():
+        raise ClaimError(f"the claim {claim!r} was good until {entry.expires}; write a later day beside it")
+    made = [secrets.token_urlsafe(TOKEN_BYTES) for _ in range(count)]
+    with fleet.registry.changing():
+        for token in made:
+            fleet.registry.add_token(token, claim, entry.expires_at.timestamp())
+    fleet.audit.add("token", claim, count=count)
+    return made
+
+
+def claim_for(fleet: Fleet, device: str) -> str:
+    """Return the claim whose certificate a bundle for this device carries; empty when none lets it in."""
+    entry = fleet.inventory.devices[device]
+    fitting = [name for name, claim in fleet.inventory.claims.items() if _lets_in(claim, entry)]
+    own_group = [name for name in fitting if fleet.inventory.claims[name].group == entry.group]
+    return next(iter((*own_group, *fitting)), "")
+
+
+def carried(fleet: Fleet, device: str) -> dict[str, bytes]:
+    """Return the claim's files for a bundle, with a token of its own; nothing where none lets the device in.
+
+    Raises:
+        ClaimError: the claim has no certificate yet.
+    """
+    claim = claim_for(fleet, device)
+    if not claim:
+        return {}
+    folder = fleet.places.claim(claim)
+    files = {name: _read(folder / name, claim) for name in (CERTIFICATE, KEY)}
+    if fleet.inventory.claims[claim].needs != "serial":
+        files[TOKEN] = new_tokens(fleet, claim, 1)[0].encode()
+    return files
+
+
+def write_bundle(
+    fleet: Fleet, facts: Facts, device: str, to: Path, installs: tuple[InstallBundle, ...] = ()
+) -> None:
+    """Write what is carried to one box by hand; with `installs` it brings promptd too.
+
+    Raises:
+        ClaimError: the claim has no certificate yet.
+        ConfigError: it cannot be written.
+    """
+    contents = told_to(fleet, device, facts.authorities) | carried(fleet, device)
+    try:
+        replace_durably(to.absolute(), archive(contents, installs))
+    except OSError as error:
+        raise ConfigError(f"cannot write {to}: {error.strerror}; choose another place") from error
+
+
+def hand_out(fleet: Fleet, claim: str) -> dict[str, bytes]:
+    """Return what every box of a batch gets: claim certificate, its key, and whom to trust.
+
+    Raises:
+        ClaimError: the claim has no certificate yet.
+    """
+    folder = fleet.places.claim(claim)
+    return {name: _read(folder / name, claim) for name in (CERTIFICATE, KEY, AUTHORITIES)}
+
+
+def _lets_in(claim: Claim, device: FleetDevice) -> bool:
+    return claim.expires_at.timestamp() > time.time() and (bool(device.serial) or claim.needs == "token")
+
+
+def _read(path: Path, claim: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ClaimError(
+            f"the claim {claim!r} has no certificate yet; run promptd-fleet apply first"
+        ) from error

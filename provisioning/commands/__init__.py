@@ -1,0 +1,1 @@
+"""The commands of `promptd-fleet` by subject; `provisioning/cli.py` puts them together."""

@@ -1,0 +1,90 @@
+"""Sets one box up by SSH: promptd and its settings, a key made there, its certificate, and a sign of life."""
+
+from typing import TYPE_CHECKING
+
+from agent.client import Client
+from agent.settings import BrokerSettings
+from provisioning import onbox
+from provisioning.authority.registrar import Registrar
+from provisioning.bundle import InstallBundle, archive
+from provisioning.facts import INSTALLED, Facts, told_to
+from provisioning.fleet import Fleet
+from provisioning.plan import installed_digest
+from provisioning.reach import Reach
+
+if TYPE_CHECKING:
+    from provisioning.apply import Watch
+
+READY_TIMEOUT_S = 120.0
+PROMPTD = "promptd"
+"""The step whose mark says which install bundles a box has been offered."""
+
+
+class DeviceWork:
+    """The work on one box."""
+
+    def __init__(
+        self, fleet: Fleet, registrar: Registrar, facts: Facts, watch: "Watch", *, waits: bool = True
+    ) -> None:
+        self._fleet, self._registrar, self._facts = fleet, registrar, facts
+        self._watch, self._waits = watch, waits
+
+    def install(self, device: str) -> None:
+        """Bring promptd, unless the box has this one already, and the settings.
+
+        Raises:
+            ReachError: the box is away, or something failed on it.
+        """
+        box, told = self._reach(device), told_to(self._fleet, device, self._facts.authorities)
+        wanted = "+".join(bundle.digest for bundle in self._facts.installs)
+        bundles: tuple[InstallBundle, ...] = ()
+        if wanted != self._facts.mark(device, PROMPTD):
+            self._watch.begun(device, "asking what kind of machine it is")
+            machine = box.run(onbox.MACHINE).decode().strip()
+            bundles = tuple(bundle for bundle in self._facts.installs if bundle.machine == machine)
+        self._watch.begun(device, "installing" if bundles else "bringing its settings")
+        box.run(onbox.UNPACK_AND_PROVISION, archive(told, bundles))
+        latest = self._facts.latest.get(device)
+        if latest and latest.is_good(self._facts.now_s):
+            self._start(device, box)
+        self._fleet.registry.mark(device, PROMPTD, wanted)
+        mark = installed_digest(self._facts.told[device], self._facts.installs)
+        self._fleet.registry.mark(device, INSTALLED, mark)
+
+    def certify(self, device: str) -> None:
+        """Have the box make a key, sign its request, bring the certificate, and see the box ready.
+
+        Raises:
+            AgentError: the box is away, refuses, or does not become ready.
+        """
+        box = self._reach(device)
+        self._watch.begun(device, "making its key")
+        request = box.run(onbox.request(device)).decode()
+        self._watch.begun(device, "signing its request")
+        reply = self._registrar.certify(device, request)
+        self._watch.begun(device, "bringing its certificate")
+        box.run(onbox.accept(), reply.model_dump_json().encode())
+        self._start(device, box)
+
+    def _start(self, device: str, box: Reach) -> None:
+        self._watch.begun(device, "starting")
+        box.run(onbox.RESTART)
+        if not self._waits:
+            return
+        self._watch.begun(device, "waiting until it is ready")
+        # A stopped agent says `offline`, so an old `ready` has gone by now.
+        with Client(self._broker_settings(), device) as client:
+            client.wait_for("status", lambda status: status["state"] == "ready", READY_TIMEOUT_S)
+
+    def _reach(self, device: str) -> Reach:
+        return Reach(self._fleet.inventory.ssh, self._fleet.inventory.devices[device].address)
+
+    def _broker_settings(self) -> BrokerSettings:
+        broker, keys = self._fleet.inventory.broker, self._fleet.places.service
+        return BrokerSettings(
+            url=broker.url,
+            root=broker.root,
+            ca_file=keys / "ca.pem",
+            cert_file=keys / "cert.pem",
+            key_file=keys / "key.pem",
+        )

@@ -1,0 +1,1 @@
+"""Zero touch: tokens for a batch, the judgement on a request, the service that hands out certificates."""

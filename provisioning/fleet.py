@@ -1,0 +1,36 @@
+"""One fleet, opened: its inventory, where its files lie, what is registered, and the log of what is done."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from provisioning.audit import Audit
+from provisioning.inventory import Inventory
+from provisioning.inventory_file import read_inventory
+from provisioning.places import Places, places_of
+from provisioning.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What every command works with."""
+
+    inventory: Inventory
+    places: Places
+    registry: Registry
+    audit: Audit
+
+
+@contextmanager
+def open_fleet(inventory_file: Path, actor: str = "") -> Iterator[Fleet]:
+    """Open a fleet for as long as the block lasts.
+
+    Raises:
+        ConfigError: the inventory has mistakes, or the folder beside it cannot be used.
+    """
+    places = places_of(inventory_file)
+    inventory = read_inventory(inventory_file)
+    places.make()
+    with Registry(places.registry) as registry:
+        yield Fleet(inventory, places, registry, Audit(places.audit, actor))

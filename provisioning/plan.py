@@ -1,0 +1,189 @@
+"""What would change: the inventory compared with what is there. Pure: what is shown is what is done."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from provisioning.bundle import InstallBundle
+from provisioning.facts import BROKER, BROUGHT, BUNDLED, HOSTS, INSTALLED, REVOCATIONS, Facts
+from provisioning.inventory import FleetDevice, Inventory
+from provisioning.keeping import Keeping
+from provisioning.registry_rows import INVENTORY, Certificate, Holder
+
+RENEWED_WITH_LEFT = 1 / 3
+"""Certificates that do not renew themselves are made anew when this share of their life is left."""
+LISTS_RENEWED_AFTER_S = 7 * 24 * 3600
+"""A revocation list ends too, and a broker lets nobody in without a good one."""
+
+
+class Kind(StrEnum):
+    """What a step does, in the order in which steps are done."""
+
+    AUTHORITY = "authority"
+    CERTIFICATE = "certificate"
+    REGISTER = "register"
+    REMOVE = "remove"
+    REVOKE = "revoke"
+    REVOCATIONS = "revocations"
+    BROKER = "broker"
+    BUNDLE = "bundle"
+    INSTALL = "install"
+    CERTIFY = "certify"
+    LOOK = "look"
+    """Nothing is done; a person should look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do."""
+
+    kind: Kind
+    subject: str
+    why: str
+
+
+def plan(
+    inventory: Inventory, facts: Facts, *, revoke: bool = False, again: frozenset[str] = frozenset()
+) -> tuple[Step, ...]:
+    """Return what has to be done, in order; nothing when the fleet is as the inventory says.
+
+    `revoke` also withdraws the certificates of whoever left the inventory; without it that is only shown.
+    `again` names members that get a new certificate whatever they have, also when it was revoked.
+    """
+    steps = [*_authority(facts), *_certificates(facts, again), *_registered(inventory, facts)]
+    steps += _left(inventory, facts, revoke=revoke)
+    steps += _revocations(facts, steps)
+    steps += _broker(facts, steps)
+    for name, device in inventory.devices.items():
+        steps += _device(name, device, facts, is_again=name in again)
+    order = list(Kind)
+    return tuple(sorted(steps, key=lambda step: order.index(step.kind)))
+
+
+def installed_digest(told: str, installs: tuple[InstallBundle, ...]) -> str:
+    """Return what the mark of an installed box says: what it was told, and the bundles it was offered."""
+    return "+".join((told, *(bundle.digest for bundle in installs)))
+
+
+def is_done(steps: tuple[Step, ...]) -> bool:
+    """Tell whether nothing is left to be done, though a person may have to look at something."""
+    return all(step.kind is Kind.LOOK for step in steps)
+
+
+def _authority(facts: Facts) -> Iterator[Step]:
+    if not facts.authorities:
+        yield Step(Kind.AUTHORITY, "authority", "there is none yet")
+
+
+def _certificates(facts: Facts, again: frozenset[str]) -> Iterator[Step]:
+    for keeping in facts.keepings:
+        if keeping.until_s <= facts.now_s:
+            continue
+        latest = facts.latest.get(keeping.holder)
+        is_revoked = latest is not None and latest.revoked_s is not None
+        if keeping.holder in again or (is_revoked and keeping.party is Holder.BROKER):
+            yield Step(Kind.CERTIFICATE, keeping.holder, "it was asked for")
+        elif latest and is_revoked:
+            yield Step(Kind.LOOK, keeping.holder, _revoked(latest, keeping.holder))
+        elif why := _needs_new(keeping, latest, facts):
+            yield Step(Kind.CERTIFICATE, keeping.holder, why)
+
+
+def _needs_new(keeping: Keeping, latest: Certificate | None, facts: Facts) -> str:
+    if latest is None:
+        return "it has no certificate"
+    if keeping.hosts and facts.mark(keeping.holder, HOSTS) != " ".join(keeping.hosts):
+        return "it is made for other names"
+    if keeping.holder not in facts.kept:
+        return "key or certificate is missing in the fleet's folder"
+    life_s, left_s = latest.not_after_s - latest.not_before_s, latest.not_after_s - facts.now_s
+    is_due = left_s < life_s * RENEWED_WITH_LEFT and latest.not_after_s < keeping.until_s
+    return f"it is good for {_days(left_s)} more only" if is_due else ""
+
+
+def _registered(inventory: Inventory, facts: Facts) -> Iterator[Step]:
+    for name, device in inventory.devices.items():
+        known = facts.devices.get(name)
+        if known is None:
+            yield Step(Kind.REGISTER, name, "it is new in the inventory")
+        elif device.serial not in ("", known.serial):
+            yield Step(Kind.REGISTER, name, f"its serial is {device.serial!r} now, it was {known.serial!r}")
+        elif device.group != known.group:
+            yield Step(Kind.REGISTER, name, f"its group is {device.group!r} now, it was {known.group!r}")
+
+
+def _left(inventory: Inventory, facts: Facts, *, revoke: bool) -> Iterator[Step]:
+    """Return what becomes of those who stand in the registry, but no longer in the inventory."""
+    for name, device in facts.devices.items():
+        if device.origin == INVENTORY and name not in inventory.devices:
+            yield Step(Kind.REMOVE, name, "it left the inventory")
+    listed = {*inventory.devices, *(keeping.holder for keeping in facts.keepings)}
+    for holder, latest in facts.latest.items():
+        origin = facts.devices[holder].origin if holder in facts.devices else INVENTORY
+        has_left = holder not in listed and origin == INVENTORY and latest.party is not Holder.BROKER
+        if has_left and latest.is_good(facts.now_s):
+            left = _days(latest.not_after_s - facts.now_s)
+            why = f"it left the inventory, and its certificate is good for {left} more"
+            advice = "" if revoke else "; apply --revoke withdraws it"
+            yield Step(Kind.REVOKE if revoke else Kind.LOOK, holder, why + advice)
+
+
+def _revocations(facts: Facts, steps: list[Step]) -> Iterator[Step]:
+    mark = facts.marks.get((BROKER, REVOCATIONS))
+    if not facts.revocations:
+        return
+    if any(step.kind in (Kind.AUTHORITY, Kind.REVOKE) for step in steps) or mark is None:
+        yield Step(Kind.REVOCATIONS, BROKER, "its revocation list has to be written")
+    elif mark.digest != facts.revocations:
+        yield Step(Kind.REVOCATIONS, BROKER, "certificates were revoked")
+    elif facts.now_s - mark.done_s > LISTS_RENEWED_AFTER_S:
+        yield Step(Kind.REVOCATIONS, BROKER, "its revocation list is a week old")
+
+
+def _broker(facts: Facts, steps: list[Step]) -> Iterator[Step]:
+    changes = (Kind.AUTHORITY, Kind.REMOVE, Kind.REVOKE, Kind.REVOCATIONS)
+    has_new = any(step.kind in changes for step in steps)
+    own = {keeping.holder for keeping in facts.keepings if keeping.party is Holder.BROKER}
+    has_new = has_new or any(step.kind is Kind.CERTIFICATE and step.subject in own for step in steps)
+    brought = facts.mark(BROKER, BROUGHT)
+    if not brought:
+        yield Step(Kind.BROKER, BROKER, "its configuration and rules were never written")
+    elif has_new or brought != facts.for_broker:
+        yield Step(Kind.BROKER, BROKER, "its configuration, rules or certificate change")
+
+
+def _device(name: str, device: FleetDevice, facts: Facts, *, is_again: bool) -> Iterator[Step]:
+    latest = facts.latest.get(name)
+    if latest and latest.revoked_s is not None and not is_again:
+        yield Step(Kind.LOOK, name, _revoked(latest, name))
+        return
+    is_certified = latest is not None and latest.is_good(facts.now_s) and not is_again
+    if not device.address:
+        if not is_certified and (why := _needs_bundle(name, facts)):
+            yield Step(Kind.BUNDLE, name, why)
+        return
+    installed = facts.mark(name, INSTALLED)
+    if installed != installed_digest(facts.told[name], facts.installs):
+        yield Step(
+            Kind.INSTALL, name, "promptd or its settings change" if installed else "it was never set up"
+        )
+    if not is_certified:
+        why = "its certificate is over" if latest else "it has no certificate"
+        yield Step(Kind.CERTIFY, name, "it was asked for" if is_again else why)
+
+
+def _needs_bundle(name: str, facts: Facts) -> str:
+    bundled = facts.mark(name, BUNDLED)
+    if not bundled or name not in facts.bundles:
+        return "it has no bundle, and no address to be reached at"
+    return "what it is told changes" if bundled != facts.told[name] else ""
+
+
+def _revoked(latest: Certificate, holder: str) -> str:
+    why = f" ({latest.reason})" if latest.reason else ""
+    return f"its certificate was revoked{why}; apply --again {holder} gives it a new one"
+
+
+def _days(left_s: float) -> str:
+    days = max(0, round(left_s / 86_400))
+    return "1 day" if days == 1 else f"{days} days"
