@@ -19,7 +19,7 @@ SYSTEM_PROGRAMS := systemd-nspawn debootstrap mosquitto ip nsenter unshare
 SYSTEM_PACKAGES := systemd-container debootstrap debian-archive-keyring mosquitto iproute2 util-linux
 SOURCES := agent provisioning tests benchmarks demo_model
 
-.PHONY: help demo test test-system check format bench chaos install wheelhouse bundle deb clean
+.PHONY: help demo test test-system check format bench chaos soak install wheelhouse bundle deb clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -56,6 +56,9 @@ bench: install ## the figures of docs/benchmarks.md; BENCH=eight for one of them
 
 chaos: install ## break everything around the agent, and count; CHAOS=--short for a look, CHAOS=--help for more
 	@PYTHONPATH=tests $(BIN)/python -m chaos $(or $(CHAOS),--markdown docs/reliability.md)
+
+soak: install ## hours of steady load with kills and restarts, and what grows; SOAK="--minutes 480", default 20
+	@PYTHONPATH=tests $(BIN)/python -m chaos.soak $(or $(SOAK),--markdown docs/reliability.md)
 
 wheelhouse: | .venv/bin/pip ## portable wheels for a whole fleet of this architecture; WHEELS=--native-llama for this box only
 	@PYTHON=$(BIN)/python LLAMA_FLAGS="$(LLAMA_FLAGS)" provisioning/scripts/build-wheelhouse dist/wheelhouse $(WHEELS)

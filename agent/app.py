@@ -123,7 +123,11 @@ class Agent:
             ledger, endings, self._publish, beat("dispatcher", LOOP_LIMIT_S), outfit.speeds
         )
         self._supervisor = Supervisor(
-            outfit.candidates, settings.engine, self._dispatcher, outfit.misfits(settings.engine.prefer)
+            outfit.candidates,
+            settings.engine,
+            self._dispatcher,
+            outfit.misfits(settings.engine.prefer),
+            beat("supervisor", LOOP_LIMIT_S),
         )
         self._dispatcher.supervisor = self._supervisor
         filters = settings.broker.response_topics or self._topics.default_response_filters

@@ -36,7 +36,7 @@ class Identity:
     max_payload_bytes: int = 262_144
 
 
-def build(settings: BrokerSettings, identity: Identity) -> paho.Client:
+def build(settings: BrokerSettings, identity: Identity) -> TolerantClient:
     """Return a client that is ready to connect.
 
     Raises:
@@ -100,6 +100,9 @@ def explain(error: OSError) -> str:
             f"the broker's certificate is not trusted ({error.verify_message}); broker.ca_file must name the "
             f"authority that signed it, and broker.url the host it is made for"
         )
+    if isinstance(error, ssl.SSLError) and "ALERT" in str(error.reason):
+        word = str(error.reason).rpartition("ALERT_")[2].replace("_", " ").lower()
+        return f"the broker does not accept our certificate ({word}); is it expired, revoked or a stranger's?"
     return str(error)
 
 

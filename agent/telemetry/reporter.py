@@ -78,7 +78,7 @@ class Reporter:
             return "stopping", "the agent is stopping"
         disk = self._vitals.ledger.disk
         if disk.is_short:
-            return "blocked", f"no prompt can be stored: {disk.reason}; make room"
+            return "blocked", f"no prompt can be stored: {disk.reason}"
         trouble = self._vitals.link.refusal or self._vitals.dispatcher.trouble() or self._refused_answers()
         return ("degraded", trouble) if trouble else _state_of(engine)
 

@@ -2,6 +2,7 @@
 
 import pytest
 from rig.box import Ticket
+
 from system.device import Device
 from system.machine import Machine
 from system.service import Service
