@@ -1,8 +1,8 @@
 """The renewal of this box's certificate: ask on the link that works, try what comes, keep it if it works.
 
-The broker's thread tells what became of its links and is told with which pair to begin the next one; everything
-that touches the disk happens in `tick`, on the thread of whoever calls it. The old pair stays in use until the
-broker has let us in with the new one.
+The broker's thread tells what became of its links and is told with which pair to begin the next one;
+everything that touches the disk happens in `tick`, on the thread of whoever calls it. The old pair stays in
+use until the broker has let us in with the new one.
 """
 
 import datetime as dt
@@ -83,7 +83,7 @@ class Surroundings:
     wake: Callable[[], None] = lambda: None
     """Asks for a `tick` soon."""
     enrol: Callable[[], Pair] | None = None
-    """Gets a pair by the claim and promotes it; for a certificate that was over before it could be renewed."""
+    """Gets a pair by the claim and promotes it: for a certificate that was over before it was renewed."""
 
 
 class Rotation:
@@ -112,6 +112,11 @@ class Rotation:
         self._trial_ends_s = self._ask_at_s = 0.0
         self._refusal = ""
         self._unanswered, self._refusals = rests.when_unanswered(), rests.when_refused()
+
+    @property
+    def subscriptions(self) -> tuple[str, ...]:
+        """Where the provisioning service answers."""
+        return (self._around.topics.certificate_reply,)
 
     def credentials(self, settings: BrokerSettings) -> BrokerSettings:
         """Return the settings for the next link; called on the network thread."""

