@@ -6,11 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from rig.box import Box, box_in
 from rig.certificates import Certificates
 from rig.kinds import Connect, StartBox, StartBroker
 from rig.mosquitto import Mosquitto, mosquitto_in
 from rig.requester import requester_on
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_were() -> Iterator[None]:
+    """Forget how a command or a client, run in this process, has set up its log."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -162,9 +162,9 @@ class Supervisor:
         if worker is None:
             return Death("stopped")
         worker.seal()
-        self._listener.engine_up(proven)
         with contextlib.suppress(OSError):  # `stop` or `kill` may have closed the stream already
-            worker.patience(None)
+            worker.patience(None)  # before anybody sends: the patience of a socket holds for that, too
+        self._listener.engine_up(proven)
         try:
             while frame := worker.receive():
                 self._listener.engine_frame(frame)

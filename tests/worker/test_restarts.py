@@ -145,6 +145,7 @@ def test_a_worker_that_reads_nothing_is_a_hang(
     supervisor = supervise([candidate("echo")])
     witness.wait_for_up()
     os.kill(pid_of(supervisor), signal.SIGSTOP)
+    os.waitid(os.P_PID, pid_of(supervisor), os.WSTOPPED)  # until then it may still read
 
     for number in range(9):
         supervisor.send(asking(f"{number}", "x" * 100_000))
