@@ -2,6 +2,7 @@
 
 import json
 import math
+import ssl
 import threading
 import time
 import uuid
@@ -42,10 +43,19 @@ class Question:
 class Requester:
     """Has its own response topic, and a session that the broker keeps; use as a context manager."""
 
-    def __init__(self, port: int, *, repeat_s: float = REPEAT_S, is_echo: bool = True) -> None:
+    def __init__(
+        self,
+        port: int,
+        *,
+        repeat_s: float = REPEAT_S,
+        is_echo: bool = True,
+        name: str = "",
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """Take `name` where the broker's rules know a client by it."""
         self._repeat_s = repeat_s
         self._is_echo = is_echo
-        self._name = f"chaos-{uuid.uuid4().hex[:8]}"
+        self._name = name or f"chaos-{uuid.uuid4().hex[:8]}"
         self._questions: dict[bytes, Question] = {}
         self._open: dict[bytes, Question] = {}
         self._window = 0
@@ -53,7 +63,7 @@ class Requester:
         self._closing = threading.Event()
         self.states: list[tuple[float, str]] = []
         """Every status the device told, with the moment it was heard."""
-        self._client = self._build(port)
+        self._client = self._build(port, tls)
         self._pacer = threading.Thread(target=self._pace, name="pacer", daemon=True)
 
     def __enter__(self) -> Self:
@@ -151,8 +161,10 @@ class Requester:
         properties.CorrelationData = question.correlation
         self._client.publish(TOPICS.request("chat"), question.payload, 1, properties=properties)
 
-    def _build(self, port: int) -> Client:
+    def _build(self, port: int, tls: ssl.SSLContext | None) -> Client:
         client = Client(CallbackAPIVersion.VERSION2, client_id=self._name, protocol=MQTTv5)
+        if tls:
+            client.tls_set_context(tls)
         client.on_connect = lambda *_: self._begin_link()
         client.on_message = lambda _client, _data, message: self._hear(message)
         client.reconnect_delay_set(1, 1)

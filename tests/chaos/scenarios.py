@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos import bad_models, hosts, kills, links, power, protocol, watchdog, workers, writes
+from chaos import bad_models, hosts, kills, links, power, protocol, rotations, watchdog, workers, writes
 from chaos.cases import CASES, QUICK
 from chaos.tally import Finding
 from chaos.workers import ENDS
@@ -94,6 +94,14 @@ SCENARIOS = (
         7,
         35,
         7,
+    ),
+    Scenario(
+        "rotations",
+        "the certificate changes on the running link",
+        "the link is back within 2 s",
+        rotations.rotations,
+        2,
+        100,
     ),
     Scenario(
         "full-disk",

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from chaos import bad_models, hosts, kills, links, power, protocol, soak, watchdog, workers, writes
+from chaos import bad_models, hosts, kills, links, power, protocol, rotations, soak, watchdog, workers, writes
 from chaos.cases import QUICK
 
 
@@ -116,3 +116,9 @@ def test_steady_load_with_kills_and_restarts_loses_nothing_and_lets_nothing_grow
     finding, _ = soak.soak(tmp_path, 20 / 60)
 
     assert finding.complaints == ()
+
+
+def test_a_certificate_changes_under_load_and_no_prompt_is_lost(tmp_path: Path) -> None:
+    finding = rotations.rotations(tmp_path, 2)
+
+    assert finding.unmet == ()
