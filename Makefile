@@ -10,12 +10,16 @@ LLAMA := $(shell sed -n 's/^llama-cpp-python==\([^ ;]*\).*/\1/p' constraints.txt
 WHEEL := .cache/wheels/llama-cpp-python-$(LLAMA)-no-amx.built
 # Without AMX: on virtual machines that show it, its kernels end the process (llama.cpp issue 20824, pull request 26954).
 NO_AMX := -DCMAKE_C_FLAGS=-U__AMX_INT8__ -DCMAKE_CXX_FLAGS=-U__AMX_INT8__
+LLAMA_FLAGS := $(NO_AMX) -DLLAVA_BUILD=OFF
 INSTALLED := .venv/.installed
-PROGRAMS := mosquitto mosquitto_rr cmake ninja g++ systemd-analyze strace faketime
-PACKAGES := mosquitto mosquitto-clients cmake ninja-build g++ systemd strace faketime python3-dev python3-venv
+PROGRAMS := mosquitto mosquitto_rr cmake ninja g++ systemd-analyze strace faketime shellcheck
+PACKAGES := mosquitto mosquitto-clients cmake ninja-build g++ systemd strace faketime shellcheck python3-dev python3-venv
+SYSTEM := .cache/system
+SYSTEM_PROGRAMS := systemd-nspawn debootstrap mosquitto ip nsenter unshare
+SYSTEM_PACKAGES := systemd-container debootstrap debian-archive-keyring mosquitto iproute2 util-linux
 SOURCES := agent provisioning tests benchmarks demo_model
 
-.PHONY: help demo test check format bench chaos install wheelhouse clean
+.PHONY: help demo test test-system check format bench chaos soak install wheelhouse bundle deb clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -25,6 +29,18 @@ demo: install ## the main job: a broker, the agent, the embedded model, real pro
 
 test: install ## every test but those that need a GPU: real engines, a real broker, real TLS
 	@$(BIN)/pytest $(TESTS)
+
+# Boxes and their network are in namespaces of their own: what the tests make there ends with them.
+test-system: install ## boots boxes with a real systemd, installs promptd as a customer would, breaks things; needs root
+	@[ "$$(id -u)" = 0 ] || { echo "boxes can only be booted by root: sudo make test-system"; exit 1; }
+	@for program in $(SYSTEM_PROGRAMS); do command -v $$program > /dev/null || missing=yes; done; \
+	[ -z "$${missing:-}" ] || { apt-get update -qq; \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(SYSTEM_PACKAGES) > /dev/null; }
+	@PYTHON=$(BIN)/python LLAMA_FLAGS="$(LLAMA_FLAGS)" provisioning/scripts/build-wheelhouse $(SYSTEM)/wheels --native-llama
+	@for release in first second; do \
+		PYTHON=$(BIN)/python provisioning/scripts/build-bundle $(SYSTEM)/wheels $(SYSTEM) $$release; done
+	@PYTHONPATH=tests $(BIN)/python -m system.tree $(SYSTEM)/debian-12
+	@unshare --net --mount --pid --fork --kill-child --mount-proc $(BIN)/pytest --timeout 600 $(or $(TESTS),tests/system)
 
 check: install ## format, lint and types, as CI runs them
 	@$(BIN)/ruff format --check $(SOURCES)
@@ -41,11 +57,17 @@ bench: install ## the figures of docs/benchmarks.md; BENCH=eight for one of them
 chaos: install ## break everything around the agent, and count; CHAOS=--short for a look, CHAOS=--help for more
 	@PYTHONPATH=tests $(BIN)/python -m chaos $(or $(CHAOS),--markdown docs/reliability.md)
 
-wheelhouse: install ## portable wheels for a whole fleet of this architecture: no box compiles anything
-	@mkdir -p dist/wheelhouse
-	@$(BIN)/pip wheel -q --no-deps -w dist/wheelhouse .
-	CMAKE_ARGS="$(NO_AMX) -DLLAVA_BUILD=OFF -DGGML_NATIVE=OFF -DGGML_BACKEND_DL=ON -DGGML_CPU_ALL_VARIANTS=ON" \
-		$(BIN)/pip wheel --no-deps --no-cache-dir -w dist/wheelhouse llama-cpp-python==$(LLAMA)
+soak: install ## hours of steady load with kills and restarts, and what grows; SOAK="--minutes 480", default 20
+	@PYTHONPATH=tests $(BIN)/python -m chaos.soak $(or $(SOAK),--markdown docs/reliability.md)
+
+wheelhouse: | .venv/bin/pip ## portable wheels for a whole fleet of this architecture; WHEELS=--native-llama for this box only
+	@PYTHON=$(BIN)/python LLAMA_FLAGS="$(LLAMA_FLAGS)" provisioning/scripts/build-wheelhouse dist/wheelhouse $(WHEELS)
+
+bundle: wheelhouse ## what is carried to a box: dist/promptd-VERSION-ARCHITECTURE.tar.gz; RELEASE=0.1.0-2 names another build
+	@PYTHON=$(BIN)/python provisioning/scripts/build-bundle dist/wheelhouse dist $(RELEASE)
+
+deb: wheelhouse ## the same as a Debian package for the distribution that this runs on: dist/promptd_VERSION_ARCHITECTURE.deb
+	@PYTHON=$(BIN)/python provisioning/scripts/build-deb dist/wheelhouse dist $(RELEASE)
 
 install: $(INSTALLED) ## only install
 
@@ -61,7 +83,7 @@ $(WHEEL): | .venv/bin/pip
 	@mkdir -p .cache/wheels
 	@echo "compiling llama-cpp-python $(LLAMA), once: 6 minutes on 2 cores"
 	@awk '/^[a-z0-9]/ { keep = /^llama-cpp-python==/ } keep' constraints.txt > .cache/llama.txt
-	@CMAKE_ARGS="$(NO_AMX) -DLLAVA_BUILD=OFF" $(BIN)/pip wheel -v --no-deps --no-cache-dir --require-hashes \
+	@CMAKE_ARGS="$(LLAMA_FLAGS)" $(BIN)/pip wheel -v --no-deps --no-cache-dir --require-hashes \
 		-r .cache/llama.txt -w .cache/wheels 2>&1 | tee .cache/llama.log \
 		| awk 'match($$0, /\[[0-9]+\/[0-9]+\]/) { printf "\r  compiled %s ", substr($$0, RSTART, RLENGTH); fflush() } \
 		END { print "" }' || { tail -n 30 .cache/llama.log; exit 1; }

@@ -4,17 +4,20 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from agent.enrolment_report import Onlooker
 from agent.host.lock import hold
 from agent.host.systemd import Notifier, credentials_dir, watchdog_interval_s
+from agent.identity.certificate import Certificate, Unmanaged
 from agent.identity.claim import Claim, find_claim
 from agent.identity.pair import Pair, Pairs
+from agent.identity.rotation import Rotation, Surroundings
 from agent.settings import Settings
 from agent.settings_file import load_own, provision
 from agent.wire.certificates import Verdict
+from agent.wire.errors import ConfigError
 
 
 def admit(config: Path | None, onlooker: Onlooker | None = None, *, again: bool = False) -> Pair | None:
@@ -31,11 +34,11 @@ def admit(config: Path | None, onlooker: Onlooker | None = None, *, again: bool 
     claim = _needed(own, pairs, again=again)
     if claim is None:
         return None
-    from agent.identity.enrol import Surroundings, enrol  # noqa: PLC0415 -- 10 MB that other boxes do not pay
+    from agent.identity import enrol as way  # noqa: PLC0415 -- 10 MB that other boxes do not pay
 
     vigil = _Vigil(onlooker)
     with hold(own.state_dir / "lock"), _hang_up_sets(threading.Event()) as ask_now:
-        around = Surroundings(
+        around = way.Surroundings(
             keep_settings=lambda text: provision(text, config),
             beat=vigil.beat,
             show=vigil.show,
@@ -43,7 +46,36 @@ def admit(config: Path | None, onlooker: Onlooker | None = None, *, again: bool 
             ask_now=ask_now,
             gives_up=onlooker is not None,
         )
-        return enrol(own, pairs, claim, around)
+        return way.enrol(own, pairs, claim, around)
+
+
+def certificate(settings: Settings, around: Surroundings) -> Certificate:
+    """Return the certificate that the links show: the operator's own choice, or the pair that we renew."""
+    pairs = Pairs(settings.identity_dir)
+    pair = None if settings.broker.cert_file else pairs.current
+    if pair is None:
+        return Unmanaged()
+    from agent.identity.request import Pending  # noqa: PLC0415 -- 10 MB that other boxes do not pay
+
+    return Rotation(pairs, pair, Pending(settings.identity_dir), around, settings.identity.renew_at)
+
+
+def way_back(config: Path | None) -> Callable[[], Pair]:
+    """Return how a running agent gets a pair by its claim when its own certificate is over."""
+
+    def enrol_again() -> Pair:
+        own = load_own(config)
+        claim = find_claim(own.identity, credentials_dir())
+        if claim is None:
+            raise ConfigError(
+                "the certificate is over and there is no claim to get another with; see docs/enrolment.md"
+            )
+        from agent.identity import enrol as way  # noqa: PLC0415 -- as above
+
+        around = way.Surroundings(lambda text: provision(text, config))
+        return way.enrol(own, Pairs(own.identity_dir), claim, around)
+
+    return enrol_again
 
 
 def _needed(own: Settings, pairs: Pairs, *, again: bool) -> Claim | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import structlog
 
+from agent.admission import certificate
 from agent.flow.dispatcher import Dispatcher
 from agent.flow.endings import Endings
 from agent.flow.intake import Intake, Terms
@@ -20,7 +21,10 @@ from agent.flow.storage import DiskShortError
 from agent.host import logs
 from agent.host.lock import hold
 from agent.host.pulse import Pulse, spawn
+from agent.host.rounds import Rounds
 from agent.host.systemd import Notifier, watchdog_interval_s
+from agent.identity.pair import Pair
+from agent.identity.rotation import Surroundings
 from agent.mqtt.broker import Broker
 from agent.mqtt.dialing import Identity
 from agent.outfit import Outfit
@@ -50,7 +54,14 @@ LOOK_S, PRUNE_S, UNPARK_S = 1.0, 60.0, 600.0
 class Agent:
     """One device: from the broker to the engine and back."""
 
-    def __init__(self, settings: Settings, outfit: Outfit, reload: Callable[[], Settings]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        outfit: Outfit,
+        reload: Callable[[], Settings],
+        enrol: Callable[[], Pair] | None = None,
+    ) -> None:
+        """Take `enrol` as the way to a certificate when the one in use is over."""
         self._settings = settings
         self._reload_settings = reload
         self._notifier = Notifier()
@@ -66,6 +77,10 @@ class Agent:
             settings.state_dir / "ledger.db", Capacity(queue.capacity, queue.max_bytes), self._pulse.beat_here
         )
         self._link = LinkRecord()
+        self._broker: Broker
+        reconnect = lambda: self._broker.reconnect()  # noqa: E731, PLW0108 -- there is no broker yet
+        around = Surroundings(self._topics, self._publish, reconnect, self._wake.set, enrol)
+        self._certificate = certificate(settings, around)
         self._compose(settings, outfit)
 
     def run(self) -> int:
@@ -92,6 +107,7 @@ class Agent:
                 "session_lost", hint="what waited at the broker is lost; requesters repeat their requests"
             )
         self._link.connected(is_session_lost=is_session_lost)
+        self._certificate.connected()
         self._reporter.repeat()
         self._publisher.open(limits)
         self._wake.set()
@@ -105,9 +121,13 @@ class Agent:
         """Hear from the broker: there is no link."""
         self._link.disconnected(f"no broker: {reason}")
         self._publisher.shut()
+        self._certificate.disconnected(reason)
 
     def received(self, delivery: Delivery) -> bool:
         """Hear from the broker: a message."""
+        if delivery.topic in self._certificate.subscriptions:
+            self._certificate.received(delivery)
+            return True
         return self._intake.receive(delivery)
 
     def confirmed(self, confirmation: Confirmation) -> None:
@@ -122,7 +142,11 @@ class Agent:
             ledger, endings, self._publish, beat("dispatcher", LOOP_LIMIT_S), outfit.speeds
         )
         self._supervisor = Supervisor(
-            outfit.candidates, settings.engine, self._dispatcher, outfit.misfits(settings.engine.prefer)
+            outfit.candidates,
+            settings.engine,
+            self._dispatcher,
+            outfit.misfits(settings.engine.prefer),
+            beat("supervisor", LOOP_LIMIT_S),
         )
         self._dispatcher.supervisor = self._supervisor
         filters = settings.broker.response_topics or self._topics.default_response_filters
@@ -139,23 +163,26 @@ class Agent:
             publish=self._publish,
             meter=meter,
         )
+        vitals = Vitals(
+            self._supervisor, self._dispatcher, ledger, meter, self._link, self._certificate, settings
+        )
         self._reporter = Reporter(
             topics=self._topics,
             outfit=outfit,
-            vitals=Vitals(
-                self._supervisor, self._dispatcher, ledger, meter, self._link, settings, time.monotonic()
-            ),
+            vitals=vitals,
             birth=ledger.birth,
             publish=self._publish,
             interval_s=settings.telemetry.interval_s,
         )
         identity = Identity(
             client_id=f"promptd-{settings.device_id}",
-            subscriptions=(self._topics.requests,),
+            subscriptions=(self._topics.requests, *self._certificate.subscriptions),
             will=health.status(self._topics, "offline", "the connection was lost", ledger.birth),
             max_payload_bytes=settings.queue.max_payload_bytes,
         )
-        self._broker = Broker(settings.broker, identity, self, beat("network", NETWORK_LIMIT_S))
+        self._broker = Broker(
+            settings.broker, identity, self, beat("network", NETWORK_LIMIT_S), self._certificate.credentials
+        )
 
     def _publish(self, publication: Publication) -> int | None:
         return self._broker.publish(publication)
@@ -176,40 +203,34 @@ class Agent:
         LOG.info("agent_started", device=self._settings.device_id, birth=self._ledger.birth)
 
     def _live(self) -> None:
-        interval_s = watchdog_interval_s()
-        fed_s = looked_s = pruned_s = unparked_s = time.monotonic()
+        rounds = Rounds()
+        rounds.add(0, self._certificate.tick)
+        rounds.add(0, self._reporter.tick)
+        rounds.add(LOOK_S, self._look_for_room)
+        rounds.add(PRUNE_S, self._tidy)
+        rounds.add(UNPARK_S, self._publisher.retry)
+        if interval_s := watchdog_interval_s():
+            rounds.add(interval_s, self._feed_watchdog)
         while self._exit_code is None:
             self._wake.wait(TICK_S)
             self._wake.clear()
-            self._reporter.tick()
-            if time.monotonic() - looked_s >= LOOK_S:
-                looked_s = self._look_for_room()
+            rounds.go()
             if self._wants_reload:
                 self._reload()
-            if interval_s and time.monotonic() - fed_s >= interval_s:
-                fed_s = self._feed_watchdog()
-            if time.monotonic() - pruned_s >= PRUNE_S:
-                pruned_s = self._tidy()
-            if time.monotonic() - unparked_s >= UNPARK_S:
-                self._publisher.retry()
-                unparked_s = time.monotonic()
 
-    def _look_for_room(self) -> float:
+    def _look_for_room(self) -> None:
         if self._ledger.recover():
             self._broker.redeliver()
-        return time.monotonic()
 
-    def _tidy(self) -> float:
+    def _tidy(self) -> None:
         with contextlib.suppress(DiskShortError):  # another time
             self._ledger.prune(self._retention)
-        return time.monotonic()
 
-    def _feed_watchdog(self) -> float:
+    def _feed_watchdog(self) -> None:
         if late := self._pulse.late():
             LOG.error("loops_late", loops=late)
         else:
             self._notifier.alive()
-        return time.monotonic()
 
     def _stop(self) -> None:
         """Let running prompts end, send what is written, put back the rest; name whoever is late."""

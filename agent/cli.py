@@ -39,7 +39,7 @@ def run(config: Config = None, context_length: ContextLength = None) -> None:
 
     Example: promptd run --config ./promptd.toml
     """
-    from agent.admission import admit
+    from agent.admission import admit, way_back
     from agent.app import Agent
     from agent.host import logs
     from agent.host.kernel import keep_no_core
@@ -53,7 +53,7 @@ def run(config: Config = None, context_length: ContextLength = None) -> None:
     logs.configure(settings.logs)
     if admit(config):
         settings = read()
-    raise typer.Exit(Agent(settings, outfit(settings), read).run())
+    raise typer.Exit(Agent(settings, outfit(settings), read, way_back(config)).run())
 
 
 @app.command()

@@ -11,13 +11,14 @@ from agent.hardware.calibration import Bench, Calibration
 from agent.hardware.choice import Verdict, choose, threads
 from agent.hardware.facts import Facts
 from agent.hardware.probe import probe
+from agent.models.guard import ModelGuard
 from agent.models.manifest import Model
 from agent.models.soundness import fault_of_variant
 from agent.models.store import Store
 from agent.settings import Settings
 from agent.wire.errors import ConfigError, ModelError
 from agent.wire.replies import EngineBadge
-from agent.worker.start import Candidate
+from agent.worker.start import NO_FILES, Candidate
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,4 +112,5 @@ def _candidate(verdict: Verdict, bench: Bench, settings: Settings) -> Candidate:
     )
     stored = model.variant_for(verdict.variant)
     sha256 = stored.files[0].sha256 if stored else ""
-    return Candidate(options, EngineBadge(verdict.variant, model.name, sha256))
+    guard = ModelGuard(model, stored) if stored and has_model else NO_FILES
+    return Candidate(options, EngineBadge(verdict.variant, model.name, sha256), guard)

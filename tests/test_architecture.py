@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "hardware": {"engines", "models", "settings"},
     "worker": {"engines", "hardware", "host", "settings", "wire"},
     "flow": {"engines", "wire", "worker"},
-    "telemetry": {"flow", "hardware", "host", "outfit", "settings", "wire", "worker"},
+    "telemetry": {"flow", "hardware", "host", "identity", "outfit", "settings", "wire", "worker"},
 }
 """Beside itself; `agent` with its version is free for everybody. Only files at the top know every room."""
 

@@ -9,6 +9,7 @@ import llama_cpp
 from agent.engines.contract import Feed, Logits, Tell
 from agent.engines.llama_context import STEP_TOKENS, LlamaContext
 from agent.engines.llama_log import LOG, listen
+from agent.engines.llama_processor import load_processor_code
 from agent.engines.llama_shelf import LlamaShelf
 from agent.engines.llama_text import LlamaText
 from agent.engines.options import EngineFacts, EngineOptions
@@ -30,6 +31,7 @@ class LlamaCpp:
 
     def __init__(self, options: EngineOptions, tell: Tell | None = None) -> None:
         listen()
+        load_processor_code()
         llama_cpp.llama_backend_init()
         self._open = contextlib.ExitStack()
         with contextlib.ExitStack() as undo:

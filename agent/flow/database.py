@@ -15,7 +15,7 @@ PRAGMAS = (
     "foreign_keys=ON",
     "secure_delete=ON",
     "journal_size_limit=8388608",
-    "busy_timeout=5000",
+    "busy_timeout=1000",  # every thread waits meanwhile, also the one that feeds the watchdog
 )
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 SIDE_FILES = ("", "-wal", "-shm")
@@ -71,6 +71,17 @@ def may_pass(error: sqlite3.Error) -> bool:
         sqlite3.SQLITE_READONLY,
         sqlite3.SQLITE_CANTOPEN,
     )
+
+
+def told(error: sqlite3.Error) -> str:
+    """Return what went wrong, and what a person can do about it."""
+    match _code(error):
+        case sqlite3.SQLITE_BUSY:
+            return f"{error}; end the other program that holds it"
+        case sqlite3.SQLITE_FULL:
+            return f"{error}; make room on the disk"
+        case _:
+            return f"{error}; check the disk, and make room on it"
 
 
 def _code(error: sqlite3.Error) -> int:

@@ -29,7 +29,7 @@ class Disk:
     def is_short(self) -> bool:
         """Whether nothing new may be stored, because what is left is for the answers of what is there."""
         if not self._is_short and self._free_bytes() < RESERVE_BYTES:
-            self.trouble("the disk is almost full")
+            self.trouble("the disk is almost full; make room on it")
         return self._is_short
 
     @property
@@ -38,10 +38,10 @@ class Disk:
         return self._reason
 
     def trouble(self, reason: str) -> None:
-        """Hear that something could not be written; throw off the ballast."""
+        """Hear that something could not be written, and what to do about it; throw off the ballast."""
         with self._lock:
             if not self._is_short:
-                LOG.error("disk_trouble", reason=reason, folder=str(self._folder), hint="make room on it")
+                LOG.error("disk_trouble", reason=reason, folder=str(self._folder))
             self._is_short, self._reason = True, reason
             self._ballast.unlink(missing_ok=True)
 
@@ -63,7 +63,10 @@ class Disk:
             if not self._ballast.exists() or self._ballast.stat().st_size != BALLAST_BYTES:
                 _write_out(self._ballast)
         except OSError as error:
-            self._is_short, self._reason = True, f"cannot write to {self._folder}: {error.strerror}"
+            self._is_short, self._reason = (
+                True,
+                f"cannot write to {self._folder}: {error.strerror}; make room on it",
+            )
             self._ballast.unlink(missing_ok=True)
         else:
             self._is_short, self._reason = False, ""

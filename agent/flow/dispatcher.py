@@ -114,15 +114,15 @@ class Dispatcher(EngineListener):
 
     def engine_up(self, proven: Proven) -> None:
         """Hear that prompts can be computed."""
-        self._events.put(lambda: self._up(proven))
+        self._hand_over(lambda: self._up(proven))
 
     def engine_frame(self, frame: FromWorker) -> None:
         """Hear what the worker says of a prompt."""
-        self._events.put(lambda: self._hear(frame))
+        self._hand_over(lambda: self._hear(frame))
 
     def engine_down(self, death: Death) -> None:
         """Hear that everything which ran is lost."""
-        self._events.put(lambda: self._down(death))
+        self._hand_over(lambda: self._down(death))
 
     def drain(self, deadline_s: float) -> bool:
         """Start nothing new; wait for what runs until the monotonic clock passes `deadline_s`; tell which."""
@@ -156,6 +156,15 @@ class Dispatcher(EngineListener):
     def trouble(self) -> str:
         """Return why an engine that is ready may be dead all the same, or nothing; called from any thread."""
         return self._patience.trouble(list(self._running.values()))
+
+    def _hand_over(self, event: Callable[[], None]) -> None:
+        """Post an event of the supervisor, whose thread is well while a full disk lets it wait here."""
+        while True:
+            with contextlib.suppress(queue.Full):
+                self._events.put(event, timeout=TICK_S)
+                return
+            if self.supervisor:
+                self.supervisor.beat()
 
     def _fill(self) -> None:
         while not self._is_draining and len(self._running) < self._slots:

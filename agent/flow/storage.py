@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from agent.flow import birth
 from agent.flow.birth import Birth
-from agent.flow.database import may_pass, open_database, prepare
+from agent.flow.database import may_pass, open_database, prepare, told
 from agent.flow.disk import Disk
 from agent.wire.errors import AgentError
 
@@ -139,8 +139,12 @@ class Storage:
         """Do what a start cannot do without, if need be with the room of the ballast."""
         try:
             return attempt()
-        except (OSError, sqlite3.Error) as trouble:
-            self.disk.trouble(f"the ledger cannot be used: {trouble}")
+        except sqlite3.Error as error:
+            self.disk.trouble(f"the ledger cannot be used: {told(error)}")
+        except OSError as error:
+            self.disk.trouble(
+                f"the ledger cannot be used: {error.strerror}; check the disk, and make room on it"
+            )
         try:
             return attempt()
         except (OSError, sqlite3.Error) as error:
@@ -158,7 +162,7 @@ class Storage:
         except sqlite3.OperationalError as error:
             if not may_pass(error):
                 raise
-            self.disk.trouble(f"the ledger cannot be written: {error}")
+            self.disk.trouble(f"the ledger cannot be written: {told(error)}")
             raise DiskShortError from error
 
     def _commit(self, change: "_Change[Result]") -> Result:

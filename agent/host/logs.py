@@ -1,4 +1,4 @@
-"""How log lines look: one JSON object a line under systemd, readable text on a terminal. Never a prompt."""
+"""How log lines look: JSON, one object a line, or text on a terminal. The journal gets fields. No prompts."""
 
 import contextlib
 import logging
@@ -7,10 +7,8 @@ from typing import Any
 
 import structlog
 
-from agent.host import systemd
+from agent.host import journal, systemd
 from agent.settings import LogSettings
-
-PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 
 
 def configure(settings: LogSettings) -> None:
@@ -22,10 +20,10 @@ def configure(settings: LogSettings) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
-    if is_json:
+    if is_json and systemd.is_under_journal():
+        processors.append(journal.ToJournal(journal.SOCKET))
+    elif is_json:
         processors.append(structlog.processors.JSONRenderer(ensure_ascii=False))
-        if systemd.is_under_journal():
-            processors.append(_Prefix())
     else:
         processors.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()))
     structlog.configure(
@@ -47,10 +45,3 @@ class _Lines:
             sys.stderr.flush()
 
     debug = info = warning = error = critical = msg
-
-
-class _Prefix:
-    """Gives the journal each line's priority (sd-daemon(3))."""
-
-    def __call__(self, _logger: object, method: str, line: str) -> str:
-        return f"<{PRIORITIES.get(method, 6)}>{line}"

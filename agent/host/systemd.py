@@ -4,6 +4,9 @@ import os
 import socket
 from pathlib import Path
 
+STANDARD_ERROR_FD = 2
+FIRST_PASSED_FD = 3  # sd_listen_fds(3)
+
 
 class Notifier:
     """Tells systemd what this process is doing."""
@@ -53,9 +56,21 @@ def watchdog_interval_s() -> float | None:
     return int(allowed_us) / 1_000_000 / 2
 
 
+def passed_socket() -> socket.socket | None:
+    """Return the socket that systemd listens on for this process (sd_listen_fds(3)); None without one."""
+    if (os.environ.get("LISTEN_PID"), os.environ.get("LISTEN_FDS")) != (str(os.getpid()), "1"):
+        return None
+    os.set_inheritable(FIRST_PASSED_FD, False)  # noqa: FBT003 -- it is os's own argument
+    return socket.socket(fileno=FIRST_PASSED_FD)
+
+
 def is_under_journal() -> bool:
     """Whether standard error goes to the journal (systemd.exec(5), JOURNAL_STREAM)."""
-    return bool(os.environ.get("JOURNAL_STREAM"))
+    try:
+        seen = os.fstat(STANDARD_ERROR_FD)
+    except OSError:
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{seen.st_dev}:{seen.st_ino}"
 
 
 def credentials_dir() -> Path | None:

@@ -8,8 +8,9 @@ from agent.settings import BrokerSettings, IdentitySettings
 from agent.wire.access import CLAIM_PREFIX
 from agent.wire.errors import ConfigError
 
-CERTIFICATE, KEY, TOKEN = "claim.pem", "claim.key", "token"
-"""How the files are called in the folder of systemd's credentials."""
+CERTIFICATE, KEY, TOKEN = "promptd_claim.pem", "promptd_claim.key", "promptd_token"
+"""How systemd calls the files of /etc/promptd/credentials when it hands that folder over as the credential
+`promptd` (systemd.exec(5), LoadCredential=)."""
 TLS_SCHEMES = ("mqtts", "wss")
 
 
@@ -23,6 +24,13 @@ class Claim:
     key_file: Path
     token: str
     not_after: dt.datetime
+
+    def trouble(self, now: dt.datetime) -> str:
+        """Return why a broker will not let this claim in; empty when it may."""
+        if now < self.not_after:
+            return ""
+        until = self.not_after.date().isoformat()
+        return f"the claim certificate was good until {until}; give this box another one, or set its clock"
 
     def broker(self, settings: BrokerSettings) -> BrokerSettings:
         """Return how to reach the broker with this claim.

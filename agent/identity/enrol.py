@@ -4,21 +4,24 @@ Settings are written first and the pair last: only the pair makes the box believ
 cut in between leaves a box without a name, which asks again with the same key and gets the same answer.
 """
 
+import datetime as dt
 import threading
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import structlog
 from pydantic import ValidationError
 
 from agent import __version__
 from agent.host.board_serial import board_serial
+from agent.identity import pem
 from agent.identity.asking import Asking
 from agent.identity.claim import Claim
 from agent.identity.pair import Pair, Pairs
-from agent.identity.request import Pending
+from agent.identity.request import ASKED, REQUEST, Pending
 from agent.identity.rests import Rests, jittered
 from agent.settings import Settings
 from agent.wire.certificates import CertificateReply, CertificateRequest, Verdict
@@ -63,20 +66,46 @@ def enrol(settings: Settings, pairs: Pairs, claim: Claim, around: Surroundings) 
     serial = settings.identity.serial or board_serial()
     if not serial:
         raise ConfigError("nothing on this box tells it from another; set identity.serial")
-    pending = Pending(settings.identity_dir)
-    request = CertificateRequest(
-        request=pending.pem(),
-        agent=__version__,
-        serial=serial,
-        token=claim.token,
-        proof=pending.proof(pairs.current),
-    )
     topics = EnrolmentTopics(settings.broker.root, claim.name, uuid.uuid4().hex)
-    LOG.info("enrolment_begun", claim=claim.name, serial=serial, has_proof=request.proof is not None)
+    LOG.info("enrolment_begun", claim=claim.name, serial=serial)
     around.tell(Verdict(step="claim_found", passed=True, reason=f"{claim.name} in {claim.cert_file}"))
     around.tell(Verdict(step="serial_found", passed=True, reason=serial))
+    asks, had = _Asks(settings.identity_dir, pairs, claim.token, serial), pairs.valid
     with Asking(claim.broker(settings.broker), topics) as asking:
-        return _Enrolment(asking, request, pending, pairs, around).run()
+        return _Enrolment(asking, asks, claim, pairs, had, around).run()
+
+
+class _Asks:
+    """What this box asks with: the request that waits from before, or a new one."""
+
+    def __init__(self, folder: Path, pairs: Pairs, token: str, serial: str) -> None:
+        self._folder, self._pairs = folder, pairs
+        self._token, self._serial = token, serial
+        self.name = _waiting_name(folder)
+        """What the request is made for; mostly empty, for the service decides it."""
+        self.pending = Pending(folder, self.name)
+
+    def rename(self, name: str) -> None:
+        """Ask for this name from now on: not every authority lets the service decide it."""
+        self.name, self.pending = name, Pending(self._folder, name)
+
+    def payload(self) -> bytes:
+        """Return the request as it travels; with a proof where there is an old key."""
+        request = CertificateRequest(
+            request=self.pending.pem(),
+            agent=__version__,
+            serial=self._serial,
+            token=self._token,
+            proof=self.pending.proof(self._pairs.current),
+        )
+        return request.model_dump_json().encode()
+
+
+def _waiting_name(folder: Path) -> str:
+    try:
+        return pem.requested_name((folder / REQUEST / ASKED).read_bytes())
+    except (OSError, ValueError):
+        return ""
 
 
 class _Enrolment:
@@ -85,19 +114,19 @@ class _Enrolment:
     def __init__(
         self,
         asking: Asking,
-        request: CertificateRequest,
-        pending: Pending,
+        asks: _Asks,
+        claim: Claim,
         pairs: Pairs,
+        had: Pair | None,
         around: Surroundings,
     ) -> None:
-        self._asking = asking
-        self._payload = request.model_dump_json().encode()
-        self._pending = pending
-        self._pairs = pairs
+        """Take what to ask with, and the valid pair that shall be replaced, if there is one."""
+        self._asking, self._asks, self._claim = asking, asks, claim
+        self._payload = asks.payload()
+        self._pairs, self._had = pairs, had
         self._around = around
         self._unanswered = around.rests.when_unanswered()
         self._refused = around.rests.when_refused()
-        self._had = pairs.valid
         self._ask_at_s = self._look_at_s = 0.0
         self._shown = ""
 
@@ -105,26 +134,32 @@ class _Enrolment:
         """Return the pair, from the service or, where only our clock was wrong, from before."""
         while True:
             self._around.beat()
-            if pair := self._valid_after_all():
+            is_due = self._is_due
+            if pair := self._valid_after_all(is_due=is_due):
                 return pair
-            self._ask_when_due()
+            self._go_on(is_due=is_due)
             payload = self._asking.hear(TICK_S)
             if payload is not None and (pair := self._heard(payload)):
                 return pair
 
-    def _valid_after_all(self) -> Pair | None:
-        """Return the pair from before once the clock was set right."""
-        if time.monotonic() < self._look_at_s:
+    def _valid_after_all(self, *, is_due: bool) -> Pair | None:
+        """Return the pair from before once the clock was set right; looked at before anything is asked."""
+        if time.monotonic() < self._look_at_s and not is_due:
             return None
         self._look_at_s = time.monotonic() + LOOK_S
         pair = self._pairs.valid
         return None if pair == self._had else pair
 
-    def _ask_when_due(self) -> None:
-        if self._asking.obstacle:
-            self._show(f"enrolment waits: {self._asking.obstacle}")
-        is_due = time.monotonic() >= self._ask_at_s or self._around.ask_now.is_set()
-        if is_due and self._asking.is_listening:
+    @property
+    def _is_due(self) -> bool:
+        has_rested = time.monotonic() >= self._ask_at_s or self._around.ask_now.is_set()
+        return has_rested and self._asking.is_listening
+
+    def _go_on(self, *, is_due: bool) -> None:
+        if obstacle := self._asking.obstacle:
+            trouble = self._claim.trouble(dt.datetime.now(dt.UTC))
+            self._show(f"enrolment waits: {trouble or obstacle}")
+        if is_due:
             self._around.ask_now.clear()
             self._asking.ask(self._payload)
             self._rest(next(self._unanswered))
@@ -148,7 +183,7 @@ class _Enrolment:
         """Keep what was handed out; what cannot be used is asked for again."""
         fresh = None
         try:
-            fresh = self._pending.receive(self._pairs, reply.certificate, reply.authorities)
+            fresh = self._asks.pending.receive(self._pairs, reply.certificate, reply.authorities)
             kept = self._around.keep_settings(reply.settings)
             if kept.device_id != fresh.name:
                 raise ConfigError(
@@ -156,7 +191,7 @@ class _Enrolment:
                     f"{kept.device_id!r}; remove device_id from this box's promptd.toml and environment"
                 )
             self._pairs.promote(fresh)
-            self._pending.forget()
+            self._asks.pending.forget()
         except AgentError as error:
             if fresh:
                 self._pairs.give_up(fresh)
@@ -168,6 +203,11 @@ class _Enrolment:
         return fresh
 
     def _be_refused(self, reply: CertificateReply) -> None:
+        if reply.name and reply.name != self._asks.name:
+            self._asks.rename(reply.name)
+            self._payload = self._asks.payload()
+            self._rest(0)
+            return
         reason = next((each.reason for each in reply.verdicts if not each.passed), "no reason was given")
         if reply.retry_after_s is not None:
             self._rest(jittered(reply.retry_after_s))

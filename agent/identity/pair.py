@@ -7,6 +7,7 @@ that change by one rename each. What was torn half-way is never chosen, and goes
 import contextlib
 import datetime as dt
 import shutil
+import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 LOG = structlog.get_logger("promptd.identity")
 
 PAIRS, CURRENT, NEXT = "pairs", "current", "next"
+NEVER_ASK = ""
+"""An encrypted key is of no use here; without a password OpenSSL would ask the terminal for one."""
 KEY, CERTIFICATE, AUTHORITIES = "key.pem", "cert.pem", "ca.pem"
 
 
@@ -75,15 +78,13 @@ class Pair:
 
     @property
     def is_sound(self) -> bool:
-        """Whether all three files can be read and the certificate is made for the key."""
-        from agent.identity import pem  # noqa: PLC0415 -- 10 MB that a box without a certificate does not pay
-
+        """Whether a link can be begun with it: all is there, and the certificate is made for the key."""
         try:
-            return not pem.fault(
-                self.key_file.read_bytes(), self.cert_file.read_bytes(), self.ca_file.read_bytes()
-            )
-        except OSError:
+            context = ssl.create_default_context(cafile=self.ca_file)
+            context.load_cert_chain(self.cert_file, self.key_file, password=NEVER_ASK)
+        except (OSError, ValueError):
             return False
+        return True
 
     def is_valid(self, now: dt.datetime) -> bool:
         """Tell whether the clock stands within the life of the certificate."""
@@ -91,7 +92,7 @@ class Pair:
 
     @cached_property
     def _leaf(self) -> "Leaf":
-        from agent.identity import pem  # noqa: PLC0415 -- as above
+        from agent.identity import pem  # noqa: PLC0415 -- 10 MB that a box without an identity does not pay
 
         return pem.leaf(self.cert_file.read_bytes())
 
@@ -147,6 +148,10 @@ class Pairs:
             replace_durably(pair.key_file, key_pem)
             replace_durably(pair.ca_file, authorities_pem)
             replace_durably(pair.cert_file, chain_pem)
+        if not pair.is_sound:
+            raise AgentError(
+                "what was handed out makes no pair that TLS accepts here; use EC P-256 or stronger"
+            )
         return pair
 
     def try_next(self, pair: Pair) -> None:

@@ -85,6 +85,15 @@ def belongs(request_pem: bytes, key_pem: bytes, name: str) -> bool:
     return is_ours and _common_name(request.subject) == name
 
 
+def requested_name(request_pem: bytes) -> str:
+    """Return the name that a request asks for; empty when it asks for none.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    return _common_name(x509.load_pem_x509_csr(request_pem).subject)
+
+
 def signature(key_pem: bytes, request_pem: bytes) -> bytes:
     """Return the signature of a key (ECDSA, SHA-256) over a request in DER.
 

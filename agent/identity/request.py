@@ -77,6 +77,11 @@ class Pending:
             raise ConfigError(f"cannot read {self._key}: {error.strerror}; check identity.folder") from error
         return pairs.add(key, certificate.encode(), authorities.encode())
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether somebody has asked, in this life or before, and was not answered."""
+        return self._asked.is_file()
+
     def forget(self) -> None:
         """Remove key and request: they were answered, or their certificate turned out to be of no use."""
         shutil.rmtree(self._folder, ignore_errors=True)

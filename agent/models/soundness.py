@@ -1,7 +1,7 @@
 """The last look at a model's files before native code sees them: malformed ones never reach an engine.
 
 It reads headers and graphs and never weights, so it costs milliseconds. Whether every byte is the one that
-its publisher meant is asked by `promptd models verify`, which reads all of them.
+its publisher meant is asked by the guard of a start (`guard.py`), which reads all of them.
 """
 
 from pathlib import Path, PurePosixPath

@@ -70,7 +70,8 @@ class Store:
         embedded = [self._embedded] if (self._embedded / MANIFEST).is_file() else []
         return tuple(_installed(folder) for folder in (*embedded, *self._folders()))
 
-    def verify(self, model: Model, progress: Progress = no_progress) -> tuple[Finding, ...]:
+    @staticmethod
+    def verify(model: Model, progress: Progress = no_progress) -> tuple[Finding, ...]:
         """Compare size and SHA-256 of every file with the manifest; read every GGUF header and ONNX graph.
 
         Where nobody has measured a digest, only the size is compared.

@@ -28,6 +28,7 @@ from agent.mqtt import dialing, packing
 from agent.mqtt.dialing import Identity
 from agent.mqtt.outgoing import Outgoing
 from agent.mqtt.take_overs import TakeOvers
+from agent.mqtt.tolerant import TolerantClient
 from agent.settings import BrokerSettings
 from agent.wire.packets import BrokerLimits, Confirmation, Delivery, Publication
 
@@ -35,6 +36,8 @@ LOG = structlog.get_logger("promptd.broker")
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1, 60
 SELECT_S = 1.0
+GOODBYE_S = 0.5
+"""How long a link may take for its last packets before it is left without them."""
 SUBSCRIBE_AGAIN_S = 60.0
 """After a refused subscription: an ACL can be mended without anybody hanging up."""
 SEND_RETAINED, NO_RETAINED = 0, 2  # Retain Handling at subscription (MQTT 5, section 3.8.3.1)
@@ -73,8 +76,11 @@ class Broker:
         identity: Identity,
         listener: Listener,
         beat: Callable[[], None] = lambda: None,
+        credentials: Callable[[BrokerSettings], BrokerSettings] = lambda settings: settings,
     ) -> None:
+        """Take `credentials` where the certificate changes: it dresses the settings of every new link."""
         self._settings = settings
+        self._credentials = credentials
         self._identity = identity
         self._listener = listener
         self._is_v5 = settings.protocol == "5"
@@ -88,7 +94,7 @@ class Broker:
         self._beat = beat
         self._admitted_s: float | None = None
         self._subscribe_again_s: float | None = None
-        self._has_left_some = self._hangs_up = False
+        self._has_left_some = self._hangs_up = self._hurries = False
         self._last_words = ""
         self.is_connected = False
 
@@ -122,6 +128,11 @@ class Broker:
             self._client.disconnect()
             self._wake()
 
+    def reconnect(self) -> None:
+        """Hang up and come back at once, as the same client, with the certificate of that moment."""
+        self._hurries = True
+        self._wake()
+
     def stop(self) -> None:
         """Say goodbye and let `run` return."""
         self._stopping.set()
@@ -130,33 +141,51 @@ class Broker:
 
     def _pause(self, duration_s: float) -> None:
         end_s = duration_s
-        while end_s > 0 and not self._stopping.wait(min(end_s, SELECT_S)):
+        while end_s > 0 and not self._hurries and not self._stopping.wait(min(end_s, SELECT_S)):
             end_s -= SELECT_S
             self._beat()
 
     def _live(self) -> None:
         """Connect and serve until the link ends."""
+        self._hurries = False  # from here on, whoever wants another certificate asks anew
         self._client, self._admitted_s = self._build(), None
         self._outgoing = Outgoing(self._client, next(self._links), is_v5=self._is_v5)
         self._subscribe_again_s, self._last_words = None, ""
         self._has_left_some = self._hangs_up = False
         try:
             dialing.connect(self._client, self._settings, self._identity)
-            while (code := self._turn()) == MQTTErrorCode.MQTT_ERR_SUCCESS:
-                self._beat()
-            reason = self._last_words or paho.error_string(code)
+            reason = self._serve()
         except OSError as error:
             reason = dialing.explain(error)
         self.is_connected = False
         if not self._stopping.is_set():
             LOG.warning("broker_link_lost", reason=reason, host=self._settings.host, port=self._settings.port)
             self._listener.disconnected(reason)
-            if self._admitted_s is None:
+            if self._admitted_s is None and not self._hurries:
                 self._take_overs.rest_s(None)
                 raise _NeverConnectedError(reason)
 
+    def _serve(self) -> str:
+        """Turn until the link ends; return why it ended."""
+        while (code := self._turn()) == MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self._beat()
+            if self._hurries:
+                self._say_goodbye()
+                return "the certificate changes"
+        fault = self._client.fault
+        return self._last_words or (dialing.explain(fault) if fault else paho.error_string(code))
+
+    def _say_goodbye(self) -> None:
+        """Disconnect, so that the broker does not publish our will."""
+        self._client.disconnect()
+        end_s = time.monotonic() + GOODBYE_S
+        while self._turn() == MQTTErrorCode.MQTT_ERR_SUCCESS and time.monotonic() < end_s:
+            self._beat()
+
     def _rest_s(self) -> float:
         """Return how long to stay away after a link: a fleet must not come back all at once."""
+        if self._hurries:
+            return 0.0
         has_lived = self._admitted_s is not None and not self._hangs_up
         lived_s = time.monotonic() - (self._admitted_s or 0) if has_lived else None
         rest_s = self._take_overs.rest_s(lived_s)
@@ -194,8 +223,8 @@ class Broker:
         with contextlib.suppress(OSError):  # full, or closed: nobody has to be woken
             self._wake_writer.send(b"\0")
 
-    def _build(self) -> paho.Client:
-        client = dialing.build(self._settings, self._identity)
+    def _build(self) -> TolerantClient:
+        client = dialing.build(self._credentials(self._settings), self._identity)
         client.on_connect = lambda _client, _data, *told: self._admitted(*told)
         client.on_disconnect = lambda _client, _data, flags, code, _properties: self._heard_goodbye(
             flags, code
@@ -226,14 +255,17 @@ class Broker:
 
     def _subscribe(self) -> None:
         self._subscribe_again_s = None
-        retained = SEND_RETAINED if self._identity.wants_retained else NO_RETAINED
-        for topic in self._identity.subscriptions:
-            if self._is_v5:
-                # Without Retain As Published the broker hides that a live message is retained.
-                options = SubscribeOptions(qos=1, retainAsPublished=True, retainHandling=retained)
-                self._client.subscribe(topic, options=options)
-            else:
-                self._client.subscribe(topic, qos=1)
+        topics = self._identity.subscriptions
+        if not topics:
+            return
+        # All in one packet, so that one answer tells of all.
+        if self._is_v5:
+            # Without Retain As Published the broker hides that a live message is retained.
+            retained = SEND_RETAINED if self._identity.wants_retained else NO_RETAINED
+            options = SubscribeOptions(qos=1, retainAsPublished=True, retainHandling=retained)
+            self._client.subscribe([(topic, options) for topic in topics])
+        else:
+            self._client.subscribe([(topic, 1) for topic in topics])
 
     def _subscribed(self, codes: list[ReasonCode]) -> None:
         refused, refusal = [str(code) for code in codes if code.is_failure], ""

@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,8 @@ RECEIVE_MAXIMUM = 8
 SEND_MAXIMUM = 8
 """Publications of QoS 1 on their way, at most; a broker that allows fewer is obeyed in `outgoing.py`."""
 PACKET_OVERHEAD_BYTES = 16_384
+WRONG_TIME = (9, 10)
+"""X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED (X509_STORE_CTX_get_error(3))."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Identity:
     max_payload_bytes: int = 262_144
 
 
-def build(settings: BrokerSettings, identity: Identity) -> paho.Client:
+def build(settings: BrokerSettings, identity: Identity) -> TolerantClient:
     """Return a client that is ready to connect.
 
     Raises:
@@ -87,10 +90,19 @@ def connect(client: paho.Client, settings: BrokerSettings, identity: Identity) -
 def explain(error: OSError) -> str:
     """Return why there is no link, and what the operator can do about it."""
     if isinstance(error, ssl.SSLCertVerificationError):
+        if error.verify_code in WRONG_TIME:
+            return (
+                f"the broker's certificate is not trusted ({error.verify_message}); this box believes it is "
+                f"{time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC: set its clock if that is wrong, else "
+                f"renew the broker's certificate"
+            )
         return (
             f"the broker's certificate is not trusted ({error.verify_message}); broker.ca_file must name the "
             f"authority that signed it, and broker.url the host it is made for"
         )
+    if isinstance(error, ssl.SSLError) and "ALERT" in str(error.reason):
+        word = str(error.reason).rpartition("ALERT_")[2].replace("_", " ").lower()
+        return f"the broker does not accept our certificate ({word}); is it expired, revoked or a stranger's?"
     return str(error)
 
 

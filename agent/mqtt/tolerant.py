@@ -1,4 +1,4 @@
-"""A paho client that outlives a message it cannot read.
+"""A paho client that outlives a message it cannot read, and remembers why its socket failed.
 
 Brokers pass on properties that the specification forbids, such as U+FEFF in a text. paho hangs up on them,
 and the broker sends the same message first on every new link: one message from anybody would take a device
@@ -19,6 +19,18 @@ QOS_BITS = 0x06
 
 class TolerantClient(Client):
     """Acknowledges what it cannot read, says so in the log, and goes on."""
+
+    fault: OSError | None = None
+    """What ended the link while it was read; with TLS 1.3 a broker refuses a certificate in this way."""
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        try:
+            return super()._sock_recv(bufsize)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            self.fault = error
+            raise
 
     def _handle_publish(self) -> MQTTErrorCode:
         try:

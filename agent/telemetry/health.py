@@ -2,7 +2,7 @@
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from agent.flow.ledger import Ledger
 from agent.flow.meter import Meter
 from agent.hardware.facts import Facts, Gpu, Unknown
 from agent.hardware.probe import probe_gpus
+from agent.identity.certificate import Certificate
 from agent.settings import Settings
 from agent.telemetry.link import LinkRecord
 from agent.wire.packets import Publication
@@ -36,7 +37,13 @@ def status(topics: Topics, state: State, reason: str, birth: int) -> Publication
     return _retained(topics.status, body, qos=1)
 
 
-def info(topics: Topics, engine: EngineState, facts: Facts, verdicts: list[dict[str, Any]]) -> Publication:
+def info(
+    topics: Topics,
+    engine: EngineState,
+    facts: Facts,
+    verdicts: list[dict[str, Any]],
+    certificate: dict[str, Any] | None,
+) -> Publication:
     """Return what this device is and runs."""
     effective = engine.badge.variant if engine.badge else None
     is_calibrated = any(one["variant"] == effective and one["speeds"] for one in verdicts)
@@ -54,6 +61,7 @@ def info(topics: Topics, engine: EngineState, facts: Facts, verdicts: list[dict[
             "fingerprint": facts.fingerprint,
         },
         "variants": verdicts,
+        "certificate": certificate,
     }
     return _retained(topics.info, body, qos=1)
 
@@ -81,9 +89,9 @@ class Vitals:
     ledger: Ledger
     meter: Meter
     link: LinkRecord
+    certificate: Certificate
     settings: Settings
-    started_s: float
-    """Monotonic clock."""
+    started_s: float = field(default_factory=time.monotonic)
 
 
 def health(topics: Topics, vitals: Vitals, state: State, gpus: tuple[Gpu, ...] | Unknown) -> Publication:
@@ -107,6 +115,7 @@ def health(topics: Topics, vitals: Vitals, state: State, gpus: tuple[Gpu, ...] |
             "damaged_ledger": _damaged(vitals.ledger),
         },
         "link": vitals.link.body(),
+        "certificate": vitals.certificate.body(),
         "requests": vitals.meter.requests(),
         "speed": vitals.meter.speed(),
         "host": host(str(vitals.settings.state_dir)),

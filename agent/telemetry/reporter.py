@@ -1,6 +1,7 @@
 """Publishes status, info and health: status and info when they change, health every interval."""
 
 import time
+from typing import Any
 
 from agent.host.systemd import Notifier
 from agent.outfit import Outfit
@@ -32,7 +33,7 @@ class Reporter:
         self._notifier = Notifier()
         self._said_status: tuple[State, str] | None = None
         self._told_systemd = ""
-        self._said_info: EngineState | None = None
+        self._said_info: tuple[EngineState, dict[str, Any] | None] | None = None
         self._next_health_s = 0.0
         self.interval_s = interval_s
         self.is_stopping = False
@@ -50,11 +51,11 @@ class Reporter:
             health.status(self._topics, state, reason, self._birth)
         ):
             self._said_status, self._next_health_s = (state, reason), 0.0
-        engine = self._vitals.supervisor.state
-        if engine is not self._said_info and self._say(
-            health.info(self._topics, engine, self._outfit.facts, self._outfit.verdict_bodies())
+        engine, certificate = self._vitals.supervisor.state, self._vitals.certificate.facts()
+        if (engine, certificate) != self._said_info and self._say(
+            health.info(self._topics, engine, self._outfit.facts, self._outfit.verdict_bodies(), certificate)
         ):
-            self._said_info = engine
+            self._said_info = (engine, certificate)
         if time.monotonic() >= self._next_health_s:
             self._next_health_s = time.monotonic() + self.interval_s
             self._publish(health.health(self._topics, self._vitals, state, self._outfit.facts.gpus))
@@ -78,8 +79,14 @@ class Reporter:
             return "stopping", "the agent is stopping"
         disk = self._vitals.ledger.disk
         if disk.is_short:
-            return "blocked", f"no prompt can be stored: {disk.reason}; make room"
-        trouble = self._vitals.link.refusal or self._vitals.dispatcher.trouble() or self._refused_answers()
+            return "blocked", f"no prompt can be stored: {disk.reason}"
+        link, certificate = self._vitals.link, self._vitals.certificate
+        trouble = (
+            link.refusal
+            or self._vitals.dispatcher.trouble()
+            or self._refused_answers()
+            or certificate.trouble()
+        )
         return ("degraded", trouble) if trouble else _state_of(engine)
 
     def _refused_answers(self) -> str:

@@ -58,5 +58,7 @@ class CertificateReply(_Payload):
     """Whom the device shall trust as its broker's authorities, PEM."""
     settings: str = ""
     """The settings of this device, TOML; they lie between the box's own file and its PROMPTD_ variables."""
+    name: str = Field(default="", max_length=64)
+    """What the request must be made for, when it was refused because it is made for something else."""
     retry_after_s: float | None = None
     """When asking again may help; None when a person must act first."""

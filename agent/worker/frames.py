@@ -4,7 +4,10 @@ The agent treats what the worker says as untrusted input: every frame is bounded
 """
 
 import contextlib
+import select
 import socket
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeVar
 
@@ -19,6 +22,8 @@ SECRET_BYTES = 32
 """What a worker that calls back over TCP sends before its first frame."""
 MOST = 1 << 31
 """More of anything is no honest number, and what is computed from it may be none at all."""
+TICK_S = 1.0
+"""So often is told that somebody waits for a frame, and does nothing else."""
 TOLD_CHARS = 500
 """The longest text that a worker may tell of itself; it is published."""
 
@@ -189,7 +194,8 @@ class Channel:
 
     def __init__(self, stream: socket.socket) -> None:
         self._stream = stream
-        self._reader = stream.makefile("rb")
+        self.idle: Callable[[], None] = lambda: None
+        """Called by whoever waits for a frame: at once, and now and then."""
 
     def send(self, frame: ToWorker | FromWorker) -> None:
         """Send one frame.
@@ -223,22 +229,44 @@ class Channel:
         with contextlib.suppress(OSError):  # the other side may be gone already
             self._stream.shutdown(socket.SHUT_RDWR)
         self._stream.close()
-        self._reader.close()  # it holds the descriptor; a thread that reads has been woken by the shutdown
 
     def _read(self) -> bytes | None:
+        self.idle()
         try:
-            head = self._reader.read(LENGTH.size)
+            head = self._take(LENGTH.size)
             if len(head) < LENGTH.size:
                 return None
             (length,) = LENGTH.unpack(head)
             if length > MAX_FRAME_BYTES:
                 raise FrameError(f"a frame of {length} bytes was announced; the limit is {MAX_FRAME_BYTES}")
-            body = self._reader.read(length)
+            body = self._take(length)
         except TimeoutError:
             raise
-        except (OSError, ValueError):
+        except (OSError, ValueError):  # closed meanwhile, by whoever ends the worker
             return None
         return body if len(body) == length else None
+
+    def _take(self, size_bytes: int) -> bytes:
+        """Return so many bytes, or fewer at the end of the stream."""
+        taken = bytearray()
+        while len(taken) < size_bytes:
+            self._wait()
+            piece = self._stream.recv(size_bytes - len(taken))
+            if not piece:
+                break
+            taken += piece
+        return bytes(taken)
+
+    def _wait(self) -> None:
+        """Wait for bytes as long as the socket would, and tell that this thread lives."""
+        began_s, patience_s = time.monotonic(), self._stream.gettimeout()
+        while True:
+            left_s = TICK_S if patience_s is None else began_s + patience_s - time.monotonic()
+            if select.select([self._stream], [], [], max(0.0, min(TICK_S, left_s)))[0]:
+                return
+            self.idle()
+            if left_s <= 0:
+                raise TimeoutError
 
 
 def _check(adapter: TypeAdapter[Frame], body: bytes) -> Frame:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from agent.engines.options import EngineFacts, EngineOptions
 from agent.engines.table import BY_NAME
@@ -37,12 +38,38 @@ PROOF_TIMEOUT_S = 300.0
 PROOF = Generate("proof", (Message("user", "hello"),), "", 8, Sampling(), ())
 
 
+class Guard(Protocol):
+    """Who answers for the files that native code is about to read."""
+
+    def admit(self, idle: Callable[[], None]) -> str:
+        """Return why native code must not see them; empty when it may. `idle` is called now and then."""
+
+    def changed(self) -> str:
+        """Return which of them is not the one any more that was admitted; empty when all are."""
+
+
+class _NoFiles:
+    """The guard of an engine that reads none."""
+
+    def admit(self, _idle: Callable[[], None]) -> str:
+        """Return nothing."""
+        return ""
+
+    def changed(self) -> str:
+        """Return nothing."""
+        return ""
+
+
+NO_FILES: Guard = _NoFiles()
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """One way to run the model."""
 
     options: EngineOptions
     badge: EngineBadge
+    guard: Guard = NO_FILES
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +86,10 @@ class WorkerMissing(EngineError):
     """There is no worker to start an engine in; that says nothing about the engine."""
 
 
+class ModelChanged(EngineError):
+    """A file was changed while it was loaded; that says nothing of what lies there now."""
+
+
 class WorkerDied(EngineError):
     """The worker ended before its engine was proven: not a refusal, but a crash, a hang or nonsense."""
 
@@ -67,22 +98,30 @@ class WorkerDied(EngineError):
         self.death = death
 
 
-def start(candidate: Candidate, open_worker: Callable[[], Worker]) -> Proven:
-    """Open a worker, load the engine and let it prove itself.
+def start(
+    candidate: Candidate, open_worker: Callable[[], Worker], idle: Callable[[], None] = lambda: None
+) -> Proven:
+    """Check the files, open a worker, load the engine and let it prove itself; `idle` is called meanwhile.
 
     Raises:
         WorkerMissing: there is no worker.
         WorkerDied: it crashed, hung or spoke nonsense; the worker is gone.
-        EngineError: it did not prove itself, and why; the worker is gone.
+        ModelChanged: a file was swapped meanwhile; the worker is gone.
+        EngineError: its files are not to be trusted, or it did not prove itself, and why; the worker is gone.
     """
+    if fault := candidate.guard.admit(idle):
+        raise EngineError(fault)
     try:
         worker = open_worker()
     except OSError as error:
         raise WorkerMissing(f"no engine worker: {error}; is promptd-engine.service running?") from error
+    worker.channel.idle = idle
     with _watched(worker, "while it loaded"):
         facts = _load(worker, candidate.options)
     with _watched(worker, "while it answered a short prompt"):
         step_s = _prove(worker, candidate, facts)
+        if change := candidate.guard.changed():  # weights that are only mapped are read as late as here
+            raise ModelChanged(change)
     return Proven(facts, candidate.badge, step_s)
 
 

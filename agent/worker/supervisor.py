@@ -7,7 +7,7 @@ import contextlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
@@ -21,9 +21,9 @@ from agent.wire.replies import EngineBadge
 from agent.worker import process
 from agent.worker.breaker import PAUSE_S, STEADY_S, Breaker
 from agent.worker.death import BREACH, Death
-from agent.worker.frames import FrameError, FromWorker, Generate, Refused, ToWorker
+from agent.worker.frames import TICK_S, FrameError, FromWorker, Generate, Refused, ToWorker
 from agent.worker.process import Worker
-from agent.worker.start import Candidate, Proven, WorkerDied, WorkerMissing, start
+from agent.worker.start import Candidate, ModelChanged, Proven, WorkerDied, WorkerMissing, start
 
 LOG = structlog.get_logger("promptd.engine")
 
@@ -72,10 +72,13 @@ class Supervisor:
         wishes: EngineSettings,
         listener: EngineListener,
         misfits: Sequence[str] = (),
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
         self._candidates = candidates
         self._misfits = tuple(misfits)
         self._listener = listener
+        self.beat = beat
+        """Called by whoever has the supervisor's thread, as often as it moves."""
         self._unit_socket = wishes.socket
         self._is_required = bool(wishes.require)
         self._breaker = Breaker()
@@ -96,7 +99,7 @@ class Supervisor:
         attempts = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_DiedYoungError),
             wait=lambda tries: PAUSE_S if self._breaker.rests() else back_off(tries),
-            sleep=tenacity.sleep_using_event(self._stopping),
+            sleep=self._pause,
             stop=tenacity.stop_when_event_set(self._stopping),
         )
         while not self._stopping.is_set():
@@ -129,6 +132,11 @@ class Supervisor:
         self._stopping.set()
         if worker := self._worker:
             worker.channel.close()
+
+    def _pause(self, duration_s: float) -> None:
+        end_s = time.monotonic() + duration_s
+        while (left_s := end_s - time.monotonic()) > 0 and not self._stopping.wait(min(left_s, TICK_S)):
+            self.beat()
 
     def _live(self) -> None:
         """Start the first candidate that proves itself and serve until it dies."""
@@ -184,8 +192,8 @@ class Supervisor:
         has_died = False
         for candidate in trials:
             try:
-                proven = start(candidate, self._open_worker)
-            except WorkerMissing as error:
+                proven = start(candidate, self._open_worker, self.beat)
+            except (WorkerMissing, ModelChanged) as error:
                 self.state = replace(self.state, phase="down", reason=str(error))
                 raise _DiedYoungError from error
             except EngineError as error:

@@ -9,7 +9,7 @@ from provisioning.fleet import open_fleet
 
 
 def serve(inventory: InventoryFile = DEFAULT_INVENTORY) -> None:
-    """Run the provisioning service: judge what boxes ask for, sign it, and hand out certificates and settings.
+    """Run the provisioning service: it judges what boxes ask for, and hands out certificates and settings.
 
     Example: promptd-fleet serve --inventory /var/lib/promptd-fleet/fleet.yaml
     """
@@ -29,13 +29,17 @@ def readmit(
     device: Annotated[str, typer.Argument(help="The device whose box lost its key, or was revoked.")],
     inventory: InventoryFile = DEFAULT_INVENTORY,
 ) -> None:
-    """Revoke what a device has, and let its box enrol once more without proof.
+    """Revoke what a device has, tell the broker, and let its box enrol once more without proof.
 
     Example: promptd-fleet readmit box-17
     """
+    from provisioning.authority.registrar import Registrar  # noqa: PLC0415 -- as above
+    from provisioning.broker.bring import bring_to_broker  # noqa: PLC0415 -- as above
     from provisioning.enrolment.readmission import readmit as let_in  # noqa: PLC0415 -- as above
 
     with open_fleet(inventory) as fleet:
         revoked = let_in(fleet.registry, fleet.audit, device)
-    certificates = "1 certificate was" if revoked == 1 else f"{revoked} certificates were"
-    typer.echo(f"{device} may enrol again; {certificates} revoked: promptd-fleet apply tells the broker")
+        if revoked:
+            Registrar(fleet).write_revocations()
+            bring_to_broker(fleet)
+    typer.echo(f"{device} may enrol again; revoked: {revoked}")

@@ -12,6 +12,8 @@ from provisioning.inventory import Inventory
 from provisioning.registry import Registry
 from provisioning.registry_rows import Device
 
+NAMED_BY_THE_REQUEST = ("est", "command")
+"""Kinds of authority that may certify what the request calls itself (RFC 7030, section 4.2.1)."""
 READMITTED = "readmitted"
 """The mark of a device that may enrol again without proof; it holds the number of its last certificate."""
 
@@ -24,6 +26,8 @@ class Case(Protocol):
     subject: str
     """Who asks, for the audit log: a device, or the user name of a claim."""
     asked: Asked
+    wants_name: bool
+    """Whether the authority takes the name from the request."""
 
     @property
     def name(self) -> str:
@@ -58,6 +62,7 @@ class Enrolment:
         self._is_listed = bool(listed)
         self.name = listed or (self._claim.device_name(asked.serial) if self._claim else "")
         self._is_free = bool(listed) or (inventory.is_free(self.name) and self.name not in inventory.devices)
+        self.wants_name = inventory.authority.kind in NAMED_BY_THE_REQUEST
         entry = inventory.devices.get(listed)
         self.group = entry.group if entry else self._claim.group if self._claim else ""
 
@@ -85,6 +90,7 @@ class Enrolment:
             name=self.name,
             is_listed=self._is_listed,
             is_free=self._is_free,
+            wants_name=self.wants_name,
             device=self._registry.device(self.name),
             twin=same_serial.name if same_serial and same_serial.name != self.name else "",
             history=_history(self._registry, self.name),
@@ -95,7 +101,7 @@ class Enrolment:
 class Renewal:
     """A device that wants its next certificate; the broker has checked that it is that device."""
 
-    action, group = "renew", ""
+    action, group, wants_name = "renew", "", False
 
     def __init__(self, registry: Registry, device: str, asked: Asked) -> None:
         self.subject, self.name, self.asked = device, device, asked

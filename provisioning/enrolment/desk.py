@@ -8,6 +8,7 @@ later end the next process finds the certificate in the registry, and hands it o
 
 import datetime as dt
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
@@ -15,10 +16,12 @@ from agent.wire.certificates import CertificateReply, Verdict
 from agent.wire.errors import AgentError
 from provisioning.audit import OK, REFUSED, Audit
 from provisioning.authority.errors import RequestRefusedError
+from provisioning.authority.registrar import certificate_row
 from provisioning.authority.signer import Issued, Role, Signer, Subject
 from provisioning.device_settings import settings_of, toml
 from provisioning.enrolment.asked import UnreadableError, read
 from provisioning.enrolment.cases import Case, Enrolment, Renewal
+from provisioning.enrolment.verdicts import misnamed
 from provisioning.inventory import Inventory
 from provisioning.registry import Registry
 from provisioning.registry_rows import Certificate, Holder
@@ -27,10 +30,16 @@ LOG = structlog.get_logger("promptd.enrolment")
 
 SIGNING_RETRY_S = 60.0
 """When an authority that could not sign may be asked again."""
+RENAMED_RETRY_S = 5.0
+"""For a box too old to take its name from the reply."""
 
 
 class Desk:
-    """Answers requests, one at a time. `trusted` turns the signer's authorities into those of the broker."""
+    """Answers requests, one at a time.
+
+    `trusted` turns the signer's authorities into those of the broker; `enrolled` is called when a box
+    has got its first certificate.
+    """
 
     def __init__(
         self,
@@ -39,6 +48,7 @@ class Desk:
         signer: Signer,
         audit: Audit,
         trusted: Callable[[str], str] = lambda authorities: authorities,
+        enrolled: Callable[[], None] = lambda: None,
         now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
     ) -> None:
         self._inventory = inventory
@@ -46,6 +56,7 @@ class Desk:
         self._signer = signer
         self._audit = audit
         self._trusted = trusted
+        self._tell_enrolled = enrolled
         self._now = now
 
     def enrol(self, user: str, payload: bytes) -> CertificateReply:
@@ -68,9 +79,9 @@ class Desk:
     def _decide(self, case: Case, inventory: Inventory) -> CertificateReply:
         verdicts = case.judge(self._now())
         if not verdicts[-1].passed:
-            return self._refuse(case.action, case.subject, verdicts, serial=case.asked.serial)
-        if granted := self._granted(case):
-            return self._hand_out(case, inventory, verdicts, granted.pem)
+            return self._refuse_case(case, verdicts)
+        if held := self._held(case):
+            return self._hand_out(case, inventory, verdicts, held.pem)
         try:
             issued = self._signer.sign(
                 case.asked.request, Subject(case.name, Role.DEVICE), inventory.authority.days
@@ -84,10 +95,12 @@ class Desk:
             if verdicts[-1].passed:
                 self._note(case, issued)
         if not verdicts[-1].passed:
-            return self._refuse(case.action, case.subject, verdicts, serial=case.asked.serial)
+            return self._refuse_case(case, verdicts)
+        if case.action == Enrolment.action:
+            self._tell_enrolled()
         return self._hand_out(case, inventory, verdicts, issued.chain_pem)
 
-    def _granted(self, case: Case) -> Certificate | None:
+    def _held(self, case: Case) -> Certificate | None:
         """Return the good certificate that this very key has got already."""
         now_s = self._now().timestamp()
         certificates = reversed(self._registry.certificates(case.name))
@@ -98,16 +111,7 @@ class Desk:
         """Note what was signed; the audit log has it before the registry, and the registry before the box."""
         now = self._now()
         case.note(now)
-        row = Certificate(
-            number=f"{issued.serial_number:x}",
-            holder=case.name,
-            party=Holder.DEVICE,
-            not_before_s=issued.not_before.timestamp(),
-            not_after_s=issued.not_after.timestamp(),
-            key_digest=case.asked.key_digest,
-            pem=issued.chain_pem,
-            issued_s=now.timestamp(),
-        )
+        row = replace(certificate_row(issued, case.name, Holder.DEVICE), issued_s=now.timestamp())
         self._registry.add_certificate(row)
         self._audit.add(
             case.action, case.name, OK, by=case.subject, serial=case.asked.serial, number=row.number
@@ -124,6 +128,16 @@ class Desk:
             authorities=self._trusted(self._signer.authorities),
             settings=toml(settings_of(inventory, case.name, case.group)),
         )
+
+    def _refuse_case(self, case: Case, verdicts: list[Verdict]) -> CertificateReply:
+        """Refuse; a box that only asks for the wrong name hears the right one."""
+        serial, failed = case.asked.serial, verdicts[-1]
+        if failed.reason == misnamed(case.asked, case.name, wants_name=case.wants_name):
+            LOG.info(case.action, subject=case.subject, outcome="renamed", device=case.name, serial=serial)
+            return CertificateReply(
+                accepted=False, verdicts=tuple(verdicts), name=case.name, retry_after_s=RENAMED_RETRY_S
+            )
+        return self._refuse(case.action, case.subject, verdicts, serial=serial)
 
     def _refuse(
         self,

@@ -21,9 +21,11 @@ from agent.wire.certificates import MAX_REQUEST_BYTES, CertificateReply, Verdict
 from agent.wire.errors import AgentError
 from agent.wire.packets import BrokerLimits, Confirmation, Delivery, Publication
 from agent.wire.topics import matches
+from provisioning.authority.registrar import Registrar
 from provisioning.authority.signer import Signer
 from provisioning.enrolment.desk import Desk
 from provisioning.enrolment.door import Door, Rate
+from provisioning.enrolment.rules import BrokerRules
 from provisioning.enrolment.watched import WatchedInventory
 from provisioning.facts import trusted
 from provisioning.fleet import Fleet
@@ -31,7 +33,7 @@ from provisioning.keeping import AUTHORITIES
 
 LOG = structlog.get_logger("promptd.enrolment")
 
-TICK_S, STOP_S = 0.5, 5.0
+TICK_S, STOP_S, ROOM_S = 0.5, 5.0, 10.0
 NETWORK_LIMIT_S, JUDGING_LIMIT_S = 60.0, 90.0
 """An authority elsewhere may take a minute for a signature."""
 TOO_FAST_S = 10.0
@@ -46,6 +48,19 @@ REQUESTS = tuple(each for each in TABLE if Party.FLEET in each.readers and each.
 def service_of(fleet: Fleet, signer: Signer) -> "Service":
     """Return the service of a fleet; it reads the inventory again whenever that changes."""
     inventory, places = WatchedInventory(fleet.places.inventory), fleet.places.service
+
+    def now() -> Fleet:
+        return replace(fleet, inventory=inventory())
+
+    rules = BrokerRules(now, Registrar(fleet, signer))
+    desk = Desk(
+        inventory,
+        fleet.registry,
+        signer,
+        fleet.audit,
+        trusted=lambda authorities: trusted(now(), authorities),
+        enrolled=rules.changed,
+    )
     settings = BrokerSettings(
         url=fleet.inventory.broker.url,
         root=fleet.inventory.broker.root,
@@ -53,22 +68,18 @@ def service_of(fleet: Fleet, signer: Signer) -> "Service":
         cert_file=places / "cert.pem",
         key_file=places / "key.pem",
     )
-
-    def trusted_by_devices(authorities: str) -> str:
-        return trusted(replace(fleet, inventory=inventory()), authorities)
-
-    return Service(settings, Desk(inventory, fleet.registry, signer, fleet.audit, trusted_by_devices))
+    return Service(settings, desk, rules)
 
 
 class Service:
-    """One link, one thread that judges."""
+    """One link, one thread that judges, one that keeps the broker's rules."""
 
-    def __init__(self, settings: BrokerSettings, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, settings: BrokerSettings, desk: Desk, rules: BrokerRules) -> None:
+        self._desk, self._rules = desk, rules
         self._root = settings.root
         self._door, self._rate = Door(), Rate()
         self._pulse, self._notifier = Pulse(), Notifier()
-        self._stopping = threading.Event()
+        self._stopping, self._room = threading.Event(), threading.Event()
         self._exit_code = 0
         self._state = "the broker has not answered yet"
         self._answered = 0
@@ -84,12 +95,14 @@ class Service:
         threads = [
             spawn("network", self._broker.run, self._died),
             spawn("judging", self._judge, self._died),
+            spawn("rules", self._rules.run, self._died),
         ]
         self._notifier.ready("serving")
         LOG.info("service_started", host=FLEET_USER)
         self._watch()
         self._notifier.stopping()
         self._broker.stop()
+        self._rules.stop()
         for thread in threads:
             thread.join(STOP_S)
         LOG.info("service_stopped", answered=self._answered, exit_code=self._exit_code)
@@ -112,13 +125,15 @@ class Service:
         if delivery.retain or not source:
             return True
         if wait_s := self._rate.wait_s(source):
-            self._reply(delivery.topic, _put_off("claim", TOO_FAST, max(TOO_FAST_S, wait_s)))
+            reply = _put_off("claim", TOO_FAST, max(TOO_FAST_S, wait_s))
+            self._broker.publish(_publication(delivery.topic, reply, qos=0))
         elif not self._door.put(delivery.topic, delivery.payload):
             LOG.warning("request_left_unanswered", source=source, hint="too many wait; the box asks again")
         return True
 
     def confirmed(self, confirmation: Confirmation) -> None:
         """Hear from the broker: what became of a reply."""
+        self._room.set()
         if not confirmation.is_accepted:
             LOG.error(
                 "reply_refused",
@@ -148,8 +163,14 @@ class Service:
             )
 
     def _reply(self, topic: str, reply: CertificateReply) -> None:
-        answer = topic.removesuffix("/request") + "/reply"
-        self._broker.publish(Publication(answer, reply.model_dump_json().encode()))
+        """Publish once the broker has room for it; without a link the box asks again."""
+        publication, end_s = _publication(topic, reply), time.monotonic() + ROOM_S
+        while self._broker.publish(publication) is None and self._broker.is_connected:
+            if time.monotonic() >= end_s:
+                LOG.warning("reply_left_out", topic=publication.topic, hint="the box asks again")
+                return
+            self._room.wait(TICK_S)
+            self._room.clear()
 
     def _watch(self) -> None:
         interval_s, fed_s, shown = watchdog_interval_s(), 0.0, ""
@@ -177,6 +198,11 @@ def _source(root: str, topic: str) -> str:
     """Return the claim or device that asks, a level of the topic; empty when the topic is none of ours."""
     is_ours = any(matches(each.topic_filter(root), topic) for each in REQUESTS)
     return topic.removeprefix(f"{root}/").split("/")[2] if is_ours else ""
+
+
+def _publication(topic: str, reply: CertificateReply, qos: int = 1) -> Publication:
+    answer = topic.removesuffix("/request") + "/reply"
+    return Publication(answer, reply.model_dump_json().encode(), qos)
 
 
 def _put_off(step: str, reason: str, wait_s: float) -> CertificateReply:

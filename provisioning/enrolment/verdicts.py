@@ -42,6 +42,8 @@ class Known:
     """Whether a device entry of the inventory names this serial."""
     is_free: bool
     """Whether the inventory lets this box be called so."""
+    wants_name: bool
+    """Whether the authority takes the name from the request."""
     device: Device | None
     """Who has this name in the registry."""
     twin: str
@@ -94,7 +96,7 @@ def judge_renewal(asked: Asked, known: KnownDevice) -> list[Verdict]:
             ("payload", ""),
             ("device", _belongs(known)),
             ("request_signature", asked.key_fault),
-            ("name", _is_named(asked, known.name)),
+            ("name", misnamed(asked, known.name)),
         )
     )
 
@@ -212,7 +214,7 @@ def _name(case: Case) -> str:
             f"{known.name} is the box with the serial {known.device.serial!r} already; list the serial "
             f"{case.asked.serial!r} in the inventory under another name"
         )
-    return _is_named(case.asked, known.name)
+    return misnamed(case.asked, known.name, wants_name=known.wants_name)
 
 
 ENROLMENT: tuple[tuple[str, Judge], ...] = (
@@ -234,9 +236,12 @@ def _belongs(known: KnownDevice) -> str:
     return _shut_out(known.name, known.history.shut_out_by) if known.history.shut_out_by else ""
 
 
-def _is_named(asked: Asked, name: str) -> str:
+def misnamed(asked: Asked, name: str, *, wants_name: bool = False) -> str:
+    """Return what is wrong with the name in a request; a box that hears its name asks again with it."""
+    if not asked.name and wants_name:
+        return f"the authority takes the name from the request, which has none; the box is {name}"
     if asked.name not in ("", name):
-        return f"the request is made for {asked.name!r}, but this box is {name}; update promptd on this box"
+        return f"the request is made for {asked.name!r}, but this box is {name}"
     return ""
 
 

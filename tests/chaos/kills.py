@@ -1,13 +1,10 @@
-"""Deaths: of the agent at any moment (G1) and at every step of a prompt (G2), of its worker (G9, G10)."""
+"""Deaths of the agent, at any moment (G1) and at each step of a prompt (G2), and prompts that kill (G10)."""
 
 import json
-import math
 import signal
 import time
 from dataclasses import replace
 from pathlib import Path
-
-import psutil
 
 from chaos.crash_points import POINTS, THIRD_CRASH
 from chaos.device import INJECTED, Device, Tables
@@ -17,19 +14,13 @@ from chaos.tally import CALM, Finding
 PUBLISHER_WINDOW = 4
 """Answers in flight: so many may come twice after a death."""
 CRASHED = CALM | {"engine_crashed"}
-DEAD = CRASHED | {"out_of_memory"}
 EARLY = 0.25
 """Share of the kills that hit an agent which is still starting."""
 TRAP_S = 30.0
 GGUF: Tables = {"engine": {"require": "gguf-cpu", "slots": 2, "context_length": 512}}
 SIGNALS = (signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL)
-YOUNG_DEATHS = 3
-"""The supervisor waits longer after each death of a young worker: after so many the agent begins anew."""
-ENGINE_GOAL_S = 5.0
-SEEN_S = 1.25
-"""A second, and the tick of the report."""
-HANG_S = 123.0 + ENGINE_GOAL_S
-"""The longest silence of a worker, with what killing and replacing it may take."""
+ATTEMPTS = 3
+"""What a prompt may take with it before it is given up."""
 
 
 def agent_kills(folder: Path, times: int) -> Finding:
@@ -76,7 +67,7 @@ def crash_points(folder: Path, times: int) -> Finding:
         s.device.launch()
         s.recover()
         _crash_thrice(s)
-        return _with_bound(s.finish(times + YOUNG_DEATHS, allowed=CRASHED), deaths=times + YOUNG_DEATHS)
+        return _with_bound(s.finish(times + ATTEMPTS, allowed=CRASHED), deaths=times + ATTEMPTS)
 
 
 def _trap(device: Device, point: str, count: int) -> bool:
@@ -91,54 +82,17 @@ def _crash_thrice(s: Stand) -> None:
     s.requester.settle()
     s.device.kill()
     question = s.requester.ask("the last of three")
-    deaths = sum(_trap(s.device, THIRD_CRASH, 1) for _ in range(YOUNG_DEATHS))
+    deaths = sum(_trap(s.device, THIRD_CRASH, 1) for _ in range(ATTEMPTS))
     s.device.launch()
     s.requester.wait_for(question)
     code = _code(question.answers[0]) if question.answers else "no answer"
-    if (deaths, code) != (YOUNG_DEATHS, "engine_crashed"):
+    if (deaths, code) != (ATTEMPTS, "engine_crashed"):
         s.complaints.append(f"a prompt that the agent died of {deaths} times ended with {code}")
 
 
 def _code(answer: bytes) -> str:
     body = json.loads(answer)
     return str(body["error"]["code"]) if "error" in body else "completed"
-
-
-def worker_deaths(folder: Path, times: int) -> Finding:
-    """Kill the engine worker by signals; the agent lives, tells it, and has a new one soon."""
-    with stand(folder) as s:
-        for number in range(times):
-            if number and number % YOUNG_DEATHS == 0:
-                s.restart()
-            _kill_worker(s, SIGNALS[number % len(SIGNALS)])
-        return s.finish(times, allowed=DEAD, goal_s=ENGINE_GOAL_S)
-
-
-def _kill_worker(s: Stand, number: signal.Signals) -> None:
-    worker = s.device.worker()
-    if worker is None:
-        s.complaints.append("the agent had no engine worker")
-        return
-    died_s = time.monotonic()
-    worker.send_signal(number)
-    s.recover()
-    seen_s = s.requester.wait_for_state("degraded", died_s, 0)
-    if math.isinf(seen_s):
-        s.complaints.append(f"the status never told the death by {number.name}")
-    elif seen_s > SEEN_S:
-        s.delays.append(f"the status told the death by {number.name} after {seen_s:.1f} s")
-    if worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE:
-        s.complaints.append(f"a worker outlived {number.name}")
-
-
-def worker_hangs(folder: Path, times: int) -> Finding:
-    """Stop the engine worker without ending it: only its silence tells."""
-    with stand(folder) as s:
-        for _ in range(times):
-            if worker := s.device.worker():
-                worker.suspend()
-            s.recover(timeout_s=2 * HANG_S)
-        return s.finish(times, allowed=DEAD, goal_s=HANG_S)
 
 
 def poison(folder: Path, times: int) -> Finding:
@@ -151,9 +105,9 @@ def poison(folder: Path, times: int) -> Finding:
             question = s.requester.ask(f"poison {number} !{deadly}!")
             s.requester.wait_for(question)
             s.recover()
-            if (deaths := s.device.count("engine_died")) != YOUNG_DEATHS:
-                s.complaints.append(f"the worker died {deaths} times of !{deadly}!, not {YOUNG_DEATHS} times")
-        finding = s.finish(times, allowed=DEAD)
+            if (deaths := s.device.count("engine_died")) != ATTEMPTS:
+                s.complaints.append(f"the worker died {deaths} times of !{deadly}!, not {ATTEMPTS} times")
+        finding = s.finish(times, allowed=CRASHED)
     harmed = finding.tally.answered - finding.tally.outcomes["completed"] - times
     words = (f"{harmed} more prompts than the {times} poisonous ones were not answered",) if harmed else ()
     return replace(finding, complaints=(*finding.complaints, *words))

@@ -1,4 +1,4 @@
-"""Brokers that restart (G4) or die (G5), links that go bad (G6), and a twin with the same id (G26)."""
+"""Brokers that restart (G4) or die (G5), links that go bad (G6, G7), and a twin with the same id (G26)."""
 
 import math
 import signal
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.mqtt.take_overs import SHORT_LIFE_S
+from agent.mqtt.take_overs import LONGEST_REST_S, SHORT_LIFE_S
 from chaos.device import Device
 from chaos.proxy import FAIR, HALF_OPEN, Proxy, Weather
 from chaos.stand import WINDOW, Stand, stand
@@ -17,6 +17,8 @@ KEEPALIVE_S = 5
 DETECTION_S = 2 * KEEPALIVE_S + 1.0
 RECONNECT_S = 5.0
 OUTAGE_S = 3.0
+SHAPES = ((0.5, 25), (3.0, 10))
+"""Seconds without and then with a link, and how often: those of Azure IoT Edge's tests, ten times as fast."""
 CHATTER = 8
 """Requests that must come through bad weather, one after the other."""
 TWIN_LIMIT, MINUTE_S, STORM_S = 2, 60.0, 180.0
@@ -102,6 +104,21 @@ def _chat(s: Stand, weather: str) -> None:
     unheard = sum(math.isinf(s.requester.probe()) for _ in range(CHATTER))
     if unheard:
         s.complaints.append(f"{weather}: {unheard} of {CHATTER} requests did not come through")
+
+
+def offline_shapes(folder: Path, times: int) -> Finding:
+    """Cut the link and mend it at a steady pace, under load; a share of the outages is long."""
+    whole = sum(count for _, count in SHAPES)
+    with stand(folder, has_proxy=True) as s:
+        for pace_s, count in SHAPES:
+            for _ in range(max(1, round(times * count / whole))):
+                s.proxy.refuse()
+                s.proxy.cut()
+                time.sleep(pace_s)
+                s.proxy.heal()
+                time.sleep(pace_s)
+        s.recover(timeout_s=2 * LONGEST_REST_S)
+        return s.finish(times, goal_s=LONGEST_REST_S + RECONNECT_S)
 
 
 def two_agents(folder: Path, duration_s: int) -> Finding:

@@ -58,13 +58,26 @@ def write(rows: list[Row], page: Path) -> None:
     Raises:
         ValueError: the page has no such place.
     """
+    place(page, BEGIN, END, measured([row.day for row in rows], table(rows)))
+
+
+def measured(days: list[dt.date], words: str) -> str:
+    """Return what was found, below when and where."""
     facts = probe(Path.cwd())
     machine = f"{facts.cpu.model}, {facts.cpu.usable_physical_cores} cores, {facts.system}"
-    before, rest = page.read_text(encoding="utf-8").split(BEGIN)
-    _, after = rest.split(END)
-    days = " and ".join(sorted({row.day.isoformat() for row in rows}))
-    measured = f"{days}, {machine}.\n\n{table(rows)}"
-    page.write_text(before + BEGIN + measured + END + after, encoding="utf-8")
+    when = " and ".join(sorted({day.isoformat() for day in days}))
+    return f"{when}, {machine}.\n\n{words}"
+
+
+def place(page: Path, begin: str, end: str, words: str) -> None:
+    """Replace what stands between two marks of a page.
+
+    Raises:
+        ValueError: the page has no such marks.
+    """
+    before, rest = page.read_text(encoding="utf-8").split(begin)
+    _, after = rest.split(end)
+    page.write_text(before + begin + words + end + after, encoding="utf-8")
 
 
 def _line(cells: tuple[str, ...]) -> str:

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos import hosts, kills, links, power, protocol
+from chaos import bad_models, hosts, kills, links, power, protocol, watchdog, workers, writes
 from chaos.cases import CASES, QUICK
 from chaos.tally import Finding
+from chaos.workers import ENDS
 
-LONG_MINUTES = 120.0
+LONG_MINUTES = 165.0
 """What the long form takes on 2 cores."""
 
 
@@ -86,6 +87,15 @@ SCENARIOS = (
         9,
     ),
     Scenario(
+        "offline-shapes",
+        "the link is off and on: 0.5 s and 0.5 s, 3 s and 3 s",
+        "",
+        links.offline_shapes,
+        7,
+        35,
+        7,
+    ),
+    Scenario(
         "full-disk",
         "the disk is full, or writes fail",
         "the agent lives, tells `blocked` within 2 s, is back 5 s after the repair",
@@ -95,19 +105,39 @@ SCENARIOS = (
         2,
     ),
     Scenario(
+        "failing-writes",
+        "the n-th write or sync fails, and all after it: n to 200, by EIO and ENOSPC",
+        "the agent lives, tells `blocked` within 2 s, is back 5 s after the repair",
+        writes.failing_writes,
+        6,
+        400,
+        2,
+    ),
+    Scenario(
+        "watchdog",
+        "a thread stands still; the database is locked, or the broker down, for a minute",
+        "no ping 10 s after the limit of the loop (30 s, network 60 s); "
+        "pings go on where no new start would help",
+        watchdog.watchdog,
+        3,
+        35,
+        5,
+    ),
+    Scenario(
         "worker-deaths",
-        "SIGSEGV, SIGABRT, SIGKILL of the engine worker",
-        "the agent lives, tells it within a second, answers again after 5 s",
-        kills.worker_deaths,
-        3,
-        90,
-        3,
+        "the engine worker ends in 10 ways: signals, exits, hangs, nonsense, out of memory",
+        "seen within 0.5 s (hangs: 3 s after their clock), never green for more than a second, no orphans, "
+        "answers again after 5 s",
+        workers.worker_deaths,
+        len(ENDS),
+        500,
+        len(ENDS),
     ),
     Scenario(
         "worker-hangs",
-        "the engine worker hangs",
+        "the engine worker hangs, by the clocks of the product",
         "noticed by its silence, and replaced",
-        kills.worker_hangs,
+        workers.worker_hangs,
         0,
         2,
     ),
@@ -135,6 +165,15 @@ SCENARIOS = (
         hosts.starts_and_stops,
         2,
         100,
+    ),
+    Scenario(
+        "bad-models",
+        "one bit of the model is flipped, or the file is swapped",
+        "all refused: native code sees none, or does not serve with it",
+        bad_models.bad_models,
+        10,
+        1200,
+        bad_models.AGENT_EVERY,
     ),
     Scenario(
         "clock-jumps",

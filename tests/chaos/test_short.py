@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from chaos import hosts, kills, links, power, protocol
+from chaos import bad_models, hosts, kills, links, power, protocol, soak, watchdog, workers, writes
 from chaos.cases import QUICK
 
 
@@ -48,8 +48,20 @@ def test_a_full_disk_is_told_and_ends_nothing(tmp_path: Path) -> None:
     assert finding.complaints == ()
 
 
-def test_a_dead_worker_is_told_and_replaced(tmp_path: Path) -> None:
-    finding = kills.worker_deaths(tmp_path, 3)
+def test_a_link_that_comes_and_goes_loses_no_prompt(tmp_path: Path) -> None:
+    finding = links.offline_shapes(tmp_path, 4)
+
+    assert finding.complaints == ()
+
+
+def test_a_write_that_fails_is_told_and_ends_nothing(tmp_path: Path) -> None:
+    finding = writes.failing_writes(tmp_path, 4)
+
+    assert finding.complaints == ()
+
+
+def test_a_worker_that_ends_in_whatever_way_is_told_and_replaced(tmp_path: Path) -> None:
+    finding = workers.worker_deaths(tmp_path, len(workers.ENDS))
 
     assert finding.complaints == ()
 
@@ -82,5 +94,25 @@ def test_a_clock_that_jumps_expires_nothing(tmp_path: Path) -> None:
 
 def test_two_agents_with_one_id_lose_nothing(tmp_path: Path) -> None:
     finding = links.two_agents(tmp_path, 5)
+
+    assert finding.complaints == ()
+
+
+def test_an_agent_with_a_thread_that_stands_still_stops_feeding_its_watchdog(
+    tmp_path: Path,
+) -> None:
+    finding = watchdog.watchdog(tmp_path, 3)
+
+    assert finding.complaints == ()
+
+
+def test_a_model_that_is_not_what_its_manifest_says_serves_nobody(tmp_path: Path) -> None:
+    finding = bad_models.bad_models(tmp_path, 10)
+
+    assert finding.complaints == ()
+
+
+def test_steady_load_with_kills_and_restarts_loses_nothing_and_lets_nothing_grow(tmp_path: Path) -> None:
+    finding, _ = soak.soak(tmp_path, 20 / 60)
 
     assert finding.complaints == ()

@@ -182,7 +182,7 @@ def test_health_has_every_field_of_the_contract(start_box: StartBox) -> None:
 
     health = box.wait_for_health(lambda health: health["requests"]["completed"] == 1)
 
-    top = "time state version uptime_s engine queue link requests speed host gpu"
+    top = "time state version uptime_s engine queue link certificate requests speed host gpu"
     assert health.keys() == set(top.split())
     engine = "requested effective model slots active restarts last_token_age_s"
     assert health["engine"].keys() >= set(engine.split())

@@ -1,12 +1,17 @@
 """Workers that talk nonsense or fall silent, as the dispatcher meets them."""
 
+import threading
 from dataclasses import replace
 
 import pytest
 
-from agent.flow.dispatcher import MAX_ANSWER_CHARS
+from agent.flow.dispatcher import MAX_ANSWER_CHARS, Dispatcher
+from agent.flow.endings import Endings
 from agent.flow.ledger import Ledger
-from agent.worker.frames import Finished, FromWorker, Loading, Progress
+from agent.flow.meter import Meter
+from agent.settings import EngineSettings
+from agent.worker.frames import Alive, Finished, FromWorker, Loading, Progress
+from agent.worker.supervisor import Supervisor
 from flow.prompts import prompt, take
 from flow.stage import Stage
 
@@ -114,3 +119,21 @@ def test_prompts_wait_while_a_dying_engine_rests_and_new_ones_are_refused(
     assert obstacle.code == "engine_unavailable"
     assert stage.endings(1) == {"hurried": "expired"}
     assert ledger.depth().waiting == 1
+
+
+def test_the_supervisor_lives_while_a_dispatcher_that_waits_for_the_disk_takes_nothing(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.flow.dispatcher.MAX_EVENTS", 1)
+    has_moved = threading.Event()
+    dispatcher = Dispatcher(ledger, Endings(ledger, Meter(), print), lambda _: None, print)
+    dispatcher.supervisor = Supervisor([], EngineSettings(), dispatcher, beat=has_moved.set)
+    dispatcher.engine_frame(Alive())
+
+    waiting = threading.Thread(target=dispatcher.engine_frame, args=(Alive(),))
+    waiting.start()
+
+    assert has_moved.wait(10)
+    dispatcher._events.get()
+    waiting.join(10)
+    assert not waiting.is_alive()

@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -239,3 +240,43 @@ def wait_until(is_so: Callable[[], bool]) -> None:
             return
         news.wait(0.01)
     raise AssertionError("it did not happen")
+
+
+@pytest.mark.parametrize(("is_locked", "advice"), [(True, "end the other program"), (False, "make room")])
+def test_a_write_that_fails_is_told_with_what_a_person_can_do(
+    path: Path, monkeypatch: pytest.MonkeyPatch, *, is_locked: bool, advice: str
+) -> None:
+    monkeypatch.setattr(database, "PRAGMAS", ("journal_mode=WAL", "busy_timeout=0"))
+    storage = Storage(path)
+    other = sqlite3.connect(path, isolation_level=None)
+    if is_locked:
+        other.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(DiskShortError):
+        storage.try_write(full)
+
+    other.close()
+    assert advice in storage.disk.reason
+    storage.close()
+
+
+def test_who_only_reads_is_not_held_up_for_long_by_a_program_that_holds_the_ledger(path: Path) -> None:
+    storage = Storage(path)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    writers = [
+        threading.Thread(target=storage.write, args=(insert,), kwargs={"durable": True}) for _ in "abc"
+    ]
+    for writer in writers:
+        writer.start()
+
+    began_s = time.monotonic()
+    for _ in range(3):
+        count(storage)
+    took_s = time.monotonic() - began_s
+
+    other.close()
+    for writer in writers:
+        writer.join(PATIENCE_S)
+    assert (count(storage), took_s < PATIENCE_S) == (3, True)
+    storage.close()

@@ -2,12 +2,14 @@
 
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from agent.host.systemd import Notifier, is_under_journal, watchdog_interval_s
+from agent.host.systemd import Notifier, is_under_journal, passed_socket, watchdog_interval_s
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -66,9 +68,36 @@ def test_the_watchdog_is_fed_twice_as_often_as_it_must(
     assert found == interval_s
 
 
-def test_the_journal_is_recognised_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("JOURNAL_STREAM", "8:1234")
+@pytest.mark.parametrize(("is_meant", "expected"), [(True, True), (False, False)])
+def test_the_journal_is_recognised_when_standard_error_is_what_its_variable_means(
+    monkeypatch: pytest.MonkeyPatch, *, is_meant: bool, expected: bool
+) -> None:
+    seen = os.fstat(2)
+    monkeypatch.setenv("JOURNAL_STREAM", f"{seen.st_dev}:{seen.st_ino if is_meant else seen.st_ino + 1}")
 
     found = is_under_journal()
 
-    assert found
+    assert found == expected
+
+
+def test_the_socket_of_a_socket_unit_is_taken_over_where_it_is_meant_for_this_process(tmp_path: Path) -> None:
+    program = (
+        "import os, socket, sys; os.environ |= {'LISTEN_FDS': '1', 'LISTEN_PID': str(os.getpid())};"
+        "listener = socket.socket(socket.AF_UNIX); listener.bind(sys.argv[1]); os.dup2(listener.fileno(), 3);"
+        "from agent.host.systemd import passed_socket; print(passed_socket().getsockname())"
+    )
+    path = str(tmp_path / "engine.sock")
+
+    done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=True)
+
+    assert done.stdout == f"{path}\n"
+
+
+@pytest.mark.parametrize("pid", ["", "1"])
+def test_a_socket_for_another_process_is_left_alone(monkeypatch: pytest.MonkeyPatch, pid: str) -> None:
+    monkeypatch.setenv("LISTEN_FDS", "1")
+    monkeypatch.setenv("LISTEN_PID", pid)
+
+    found = passed_socket()
+
+    assert found is None

@@ -35,6 +35,7 @@ GOOD = Known(
     name="box-17",
     is_listed=True,
     is_free=True,
+    wants_name=False,
     device=None,
     twin="",
     history=History(),

@@ -10,10 +10,10 @@ from agent.wire.access import FLEET_USER
 from provisioning.audit import Audit
 from provisioning.authority import keys
 from provisioning.authority.opening import open_signer
+from provisioning.authority.registrar import Registrar
 from provisioning.authority.root import make_issuing, make_root
 from provisioning.authority.signer import Role, Signer, Subject
-from provisioning.broker import mosquitto
-from provisioning.broker.acl import rights_of
+from provisioning.broker.bring import bring_to_broker
 from provisioning.claims import new_tokens
 from provisioning.enrolment.desk import Desk
 from provisioning.fleet import Fleet
@@ -29,8 +29,13 @@ AUDITOR = "auditor"
 """Hears everything; no such member stands in an inventory."""
 PASSPHRASE = b"a passphrase of a test"
 INVENTORY = """\
-broker: {{url: 'mqtts://127.0.0.1:{port}', state_dir: {folder}}}
-authority: {{kind: own, passphrase_file: passphrase, days: {days}}}
+broker:
+  url: mqtts://127.0.0.1:{port}
+  state_dir: {folder}
+  folder: {folder}/at-broker
+  reload: {reload}
+  owner: root
+authority: {{{authority}, days: {days}}}
 settings:
   engine: {{require: echo, slots: 1}}
   telemetry: {{interval_s: 0.2}}
@@ -54,7 +59,9 @@ class Plant:
             "needs": "token",
             "limit": 1000,
             "expires": "2099-01-31",
+            "authority": "kind: own, passphrase_file: passphrase",
             "days": 1,
+            "reload": "'true'",
             "devices": {},
             **wishes,
         }
@@ -98,6 +105,17 @@ class Plant:
     def tokens(self, count: int) -> list[str]:
         return new_tokens(self.fleet, CLAIM, count)
 
+    def signing_program(self, first: str) -> str:
+        """Return an authority that is a program: it does what is wanted first, then signs as our own does."""
+        program, own = self.folder / "sign", self.places.authority
+        program.write_text(
+            f"#!/bin/sh\ncd {self.folder}\n{first}\n"
+            f'openssl x509 -req -days 1 -subj "/CN=$1" -passin file:{own}/passphrase '
+            f"-CA {own}/issuing.pem -CAkey {own}/issuing.key && cat {own}/issuing.pem\n"
+        )
+        program.chmod(0o755)
+        return f"kind: command, command: [{program}, '{{name}}'], authorities_file: root.pem"
+
     def tls(self, folder: Path, name: str = "cert.pem", key: str = "key.pem") -> ssl.SSLContext:
         """Return how somebody connects whose certificate lies in this folder."""
         context = ssl.create_default_context(cafile=self.ca_file)
@@ -110,16 +128,25 @@ class Plant:
             lambda: self.fleet.inventory, registry or self.registry, signer or self.signer, self.audit
         )
 
-    def start_broker(self) -> None:
-        folder = self.places.broker
-        rights = rights_of(self.fleet.inventory, self.registry)
-        (folder / "acl").write_text(f"{mosquitto.acl(rights)}\nuser {AUDITOR}\ntopic read #\n")
-        written = mosquitto.configuration(self.fleet.inventory.broker, str(folder), has_revocations=False)
+    def start_broker(self, *, reloads: bool = False) -> None:
+        """Start it; unless it reloads its rules, the auditor hears everything."""
+        Registrar(self.fleet, self.signer).write_revocations()
+        bring_to_broker(self.fleet)
+        folder = self.folder / "at-broker"
+        with (folder / "acl").open("a") as acl:
+            acl.write(f"\nuser {AUDITOR}\ntopic read #\n")
         # Started as root, mosquitto would become another user, who cannot read a test's folder.
-        (folder / "mosquitto.conf").write_text(f"{written}user root\nlog_type all\n")
+        with (folder / "mosquitto.conf").open("a") as configuration:
+            configuration.write(f"user root\nlog_type all\npid_file {self.folder}/pid\n")
         self.broker = Child(["/usr/sbin/mosquitto", "-c", str(folder / "mosquitto.conf")])
         self._stack.callback(self.broker.end)
         self.broker.wait_for_line(lambda line: line.endswith(" running"))
+        if reloads:
+            self.change(reload=f"kill -HUP $(cat {self.folder}/pid)")
+
+    def rules(self) -> str:
+        """Return the rules that the broker has."""
+        return (self.folder / "at-broker" / "acl").read_text()
 
     def start_service(self, extra: Mapping[str, str] | None = None) -> Child:
         """Start the provisioning service, and wait until it hears requests."""

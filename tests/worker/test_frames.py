@@ -212,6 +212,18 @@ def test_a_worker_that_is_silent_for_too_long_is_not_taken_for_one_that_hung_up(
         channel.receive_from_worker()
 
 
+def test_whoever_waits_for_a_frame_tells_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.worker.frames.TICK_S", 0.01)
+    ours, theirs = socket.socketpair()
+    ticks: list[int] = []
+
+    with theirs, contextlib.closing(Channel(ours)) as channel:
+        channel.idle = lambda: ticks.append(1) if len(ticks) < 3 else theirs.shutdown(socket.SHUT_WR)
+        frame = channel.receive_from_worker()
+
+    assert (frame, len(ticks)) == (None, 3)
+
+
 def test_what_breaks_the_schema_is_not_repeated() -> None:
     raw = framed(json.dumps({"kind": "the secret word", "id": "the secret word"}).encode())
 

@@ -1,7 +1,9 @@
 """The engine unit's process, as systemd starts it: fresh workers, and the truth about their ends."""
 
+import contextlib
 import os
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,10 +25,10 @@ TESTS = str(Path(__file__).parents[1])
 class Unit:
     """A keeper on a socket of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **environment: str) -> None:
         self.path = folder / "engine.sock"
         command = [sys.executable, "-m", "agent.worker.keeper", "--listen", str(self.path)]
-        self.child = Child(command, {"PYTHONPATH": TESTS})
+        self.child = Child(command, {"PYTHONPATH": TESTS, **environment})
         self._workers: list[Worker] = []
 
     def connect(self) -> Worker:
@@ -73,6 +75,33 @@ def ask(worker: Worker, text: str) -> str | None:
         if isinstance(frame, Finished):
             return answer
     return None
+
+
+def forget(heard: socket.socket) -> None:
+    """Throw away what was sent before now."""
+    heard.setblocking(False)  # noqa: FBT003 -- it is socket's own argument
+    with contextlib.suppress(BlockingIOError):
+        while heard.recv(4096):
+            pass
+    heard.settimeout(30)
+
+
+@pytest.mark.parametrize("is_busy", [False, True])
+def test_the_watchdog_is_fed_whether_there_is_an_agent_or_not(tmp_path: Path, *, is_busy: bool) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(30)
+        unit = Unit(tmp_path, NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="1000000")
+        ready = systemd.recv(4096)
+        if is_busy:
+            unit.proven()
+            forget(systemd)
+
+        heard = systemd.recv(4096)
+
+        unit.end()
+        assert ready.startswith(b"READY=1")
+        assert heard == b"WATCHDOG=1"
 
 
 def test_each_agent_is_served_by_a_worker_of_its_own(unit: Unit) -> None:

@@ -1,12 +1,15 @@
 """Workers that die, hang or talk nonsense before they are proven; their engine is `worker/deadly.py`."""
 
+import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rig.deadly import make_echo_deadly
 
 from agent.settings import EngineSettings
+from agent.wire.errors import EngineError
 from agent.worker.process import Worker, spawn
 from agent.worker.start import Candidate, WorkerDied, start
 from agent.worker.supervisor import Supervisor, _DiedYoungError
@@ -131,3 +134,50 @@ def test_an_engine_that_keeps_dying_rests_and_comes_back(
 
     assert phases == ["down", "failed"]
     assert supervisor.state.phase == "ready"
+
+
+class SwappedGuard:
+    """Admits a file that is another one when it has been loaded, for the first time."""
+
+    def __init__(self, fault: str = "", change: str = "") -> None:
+        self._fault, self._changes = fault, [change]
+
+    def admit(self, _idle: Callable[[], None]) -> str:
+        return self._fault
+
+    def changed(self) -> str:
+        return self._changes.pop() if self._changes else ""
+
+
+def test_what_the_guard_does_not_admit_is_never_shown_to_a_worker() -> None:
+    refused = replace(candidate("echo"), guard=SwappedGuard(fault="weights.gguf has another digest"))
+
+    with pytest.raises(EngineError, match="another digest"):
+        start(refused, lambda: pytest.fail("a worker was opened"))
+
+
+def test_an_engine_whose_file_changed_while_it_was_loaded_does_not_serve() -> None:
+    swapped = replace(candidate("echo"), guard=SwappedGuard(change="weights.gguf was changed"))
+    worker = spawn()
+
+    with pytest.raises(EngineError, match=r"weights\.gguf was changed"):
+        start(swapped, lambda: worker)
+
+    assert worker._child is not None
+    assert worker._child.returncode is not None
+
+
+def test_a_file_that_changes_while_it_is_loaded_is_loaded_again_even_where_the_variant_is_required(
+    witness: Witness,
+) -> None:
+    swapped = replace(candidate("echo"), guard=SwappedGuard(change="weights.gguf was changed"))
+    supervisor = Supervisor([swapped], EngineSettings(require="echo"), witness)
+    thread = threading.Thread(target=supervisor.run)
+
+    thread.start()
+    witness.wait_for_up()
+
+    assert supervisor.state.phase == "ready"
+    supervisor.stop()
+    thread.join(10)
+    assert not thread.is_alive()
