@@ -1,6 +1,5 @@
 """`apply`: does what the plan says, goes on where it was stopped, and does nothing twice."""
 
-import multiprocessing
 import os
 import subprocess
 import tarfile
@@ -10,15 +9,17 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from rig.applying import KILLED, apply_and_die, apply_to
 from rig.farm import Farm
 
-from provisioning.apply import Applying, Outcome, Quiet
-from provisioning.authority import making
+from provisioning.apply import Outcome
 from provisioning.authority.registrar import Registrar
 from provisioning.facts import look
-from provisioning.fleet import Fleet, open_fleet
+from provisioning.fleet import open_fleet
 from provisioning.inventory_file import InventoryError
-from provisioning.plan import Kind, Step, plan
+from provisioning.plan import Kind, plan
+from provisioning.registry_rows import token_digest
 
 Apply = Callable[..., Outcome]
 Plan = Callable[..., list[tuple[Kind, str]]]
@@ -28,21 +29,6 @@ CLIENT = "clients:\n  dashboard: {groups: [presses]}\n"
 CLAIM = "claims:\n  line-7: {expires: 2099-01-31, limit: 10, group: presses, needs: both}\n"
 
 
-def apply_to(farm: Farm, watch: Quiet | None = None, *, revoke: bool = False, again: str = "") -> Outcome:
-    """Do what the command does, without waiting for devices on a broker."""
-    with open_fleet(farm.inventory, actor="test") as fleet:
-        if making.is_missing(fleet):
-            making.make(fleet, farm.passphrase)
-        registrar = Registrar(fleet)
-        registrar.learn_authorities()
-        facts = look(fleet, farm.dist)
-        named = frozenset({again} - {""})
-        for name in named:
-            fleet.registry.unmark(name)
-        steps = plan(fleet.inventory, facts, revoke=revoke, again=named)
-        return Applying(fleet, registrar, facts, watch or Quiet(), waits=False).run(steps)
-
-
 @pytest.fixture
 def farm(tmp_path: Path) -> Farm:
     return Farm(tmp_path)
@@ -50,7 +36,7 @@ def farm(tmp_path: Path) -> Farm:
 
 @pytest.fixture
 def apply(farm: Farm) -> Apply:
-    return lambda **how: apply_to(farm, **how)
+    return lambda **how: apply_to(farm.folder, **how)
 
 
 @pytest.fixture
@@ -63,10 +49,20 @@ def planned(farm: Farm) -> Plan:
     return planned
 
 
-def opened(farm: Farm, ask: Callable[[Fleet], object]) -> object:
-    """Return what is asked of the opened fleet."""
+def fingerprint(certificate: x509.Certificate) -> bytes:
+    """Return the public key, DER."""
+    return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def registered(farm: Farm, holder: str) -> str:
+    """Return the newest certificate that the registry knows of somebody, PEM."""
     with open_fleet(farm.inventory) as fleet:
-        return ask(fleet)
+        return fleet.registry.certificates(holder)[-1].pem
+
+
+def audit_fault(farm: Farm) -> str:
+    with open_fleet(farm.inventory) as fleet:
+        return fleet.audit.verify().fault
 
 
 def test_50_devices_have_certificates_of_their_own_and_three_more_runs_do_nothing(
@@ -83,7 +79,7 @@ def test_50_devices_have_certificates_of_their_own_and_three_more_runs_do_nothin
     certificates = {name: x509.load_pem_x509_certificate(farm.certificate(name).encode()) for name in FIFTY}
     names = {name: each.subject.rfc4514_string() for name, each in certificates.items()}
     assert names == {name: f"CN={name}" for name in FIFTY}
-    assert len({each.public_key().public_numbers() for each in certificates.values()}) == 50
+    assert len({fingerprint(each) for each in certificates.values()}) == 50
 
 
 def test_no_private_key_leaves_its_box(farm: Farm, apply: Apply) -> None:
@@ -116,69 +112,32 @@ def test_a_device_that_is_away_stops_no_other_and_is_set_up_when_it_is_back(
     assert planned() == []
 
 
-class _Killer(Quiet):
-    """Ends the process, as a power cut would, at the n-th thing that it hears."""
+def test_runs_that_are_killed_again_and_again_come_to_an_end(farm: Farm, planned: Plan) -> None:
+    devices = {"box-1": {}, "box-2": {}, "box-3": {"address": ""}}
+    farm.write(devices, CLIENT + CLAIM.replace("both", "token"))
+    codes: list[int] = []
 
-    def __init__(self, at: int) -> None:
-        self._left = at
-
-    def begun(self, subject: str, words: str) -> None:  # noqa: ARG002 -- as a Watch
-        self._hear()
-
-    def done(self, step: Step) -> None:  # noqa: ARG002 -- as a Watch
-        self._hear()
-
-    def _hear(self) -> None:
-        self._left -= 1
-        if self._left < 0:
-            os._exit(9)
-
-
-def _run_and_die(farm: Farm, at: int) -> None:
-    apply_to(farm, _Killer(at))
-
-
-def test_a_run_that_is_killed_at_any_step_is_finished_by_the_next_ones(farm: Farm, planned: Plan) -> None:
-    farm.write({"box-1": {}, "box-2": {}, "box-3": {"address": ""}}, CLIENT + CLAIM.replace("both", "token"))
-    text = farm.inventory.read_text().replace("parallel: 8", "parallel: 1")
-    farm.inventory.write_text(text)
-    spawn = multiprocessing.get_context("fork")
-    codes: list[int | None] = []
-
-    for at in range(3, 40):
-        run = spawn.Process(target=_run_and_die, args=(farm, at % 7 + 3))
-        run.start()
-        run.join()
-        codes.append(run.exitcode)
-        if run.exitcode == 0:
-            break
+    while 0 not in codes and len(codes) < 40:
+        codes.append(apply_and_die(farm.folder, at=len(codes) % 5 + 3))
 
     assert codes[-1] == 0
-    assert codes.count(9) >= 4
-    assert planned() == []
-    assert opened(farm, lambda fleet: fleet.audit.verify().fault) == ""
-    for name in ("box-1", "box-2"):
-        assert farm.certificate(name) == opened(
-            farm, lambda fleet, name=name: fleet.registry.certificates(name)[-1].pem
-        )
+    assert codes.count(KILLED) >= 4
+    assert (planned(), audit_fault(farm)) == ([], "")
+    assert [farm.certificate(name) for name in ("box-1", "box-2")] == [
+        registered(farm, name) for name in ("box-1", "box-2")
+    ]
 
 
-@pytest.mark.parametrize("at", range(0, 40, 3))
+@pytest.mark.parametrize("at", range(22))
 def test_whatever_a_killed_run_leaves_one_more_run_completes(farm: Farm, planned: Plan, at: int) -> None:
     farm.write({"box-1": {}}, CLIENT)
-    run = multiprocessing.get_context("fork").Process(target=_run_and_die, args=(farm, at))
-    run.start()
-    run.join()
+    code = apply_and_die(farm.folder, at)
 
-    outcome = apply_to(farm)
+    outcome = apply_to(farm.folder)
 
-    assert run.exitcode in (0, 9)
-    assert outcome.failed == []
-    assert planned() == []
-    assert opened(farm, lambda fleet: fleet.audit.verify().fault) == ""
-    assert farm.certificate("box-1") == opened(
-        farm, lambda fleet: fleet.registry.certificates("box-1")[-1].pem
-    )
+    assert (code, outcome.failed) == (KILLED, [])
+    assert (planned(), audit_fault(farm)) == ([], "")
+    assert farm.certificate("box-1") == registered(farm, "box-1")
 
 
 def test_two_boxes_with_one_serial_are_refused_before_anything_is_done(farm: Farm, apply: Apply) -> None:
@@ -253,7 +212,8 @@ def test_a_revoked_device_gets_a_new_certificate_only_when_it_is_named(
 ) -> None:
     farm.write({"box-1": {}})
     apply()
-    opened(farm, lambda fleet: Registrar(fleet).revoke("box-1", "stolen"))
+    with open_fleet(farm.inventory) as fleet:
+        Registrar(fleet).revoke("box-1", "stolen")
 
     without = apply()
     still = planned()
@@ -276,6 +236,25 @@ def test_a_broker_with_another_name_gets_another_certificate(farm: Farm, apply: 
     written = x509.load_pem_x509_certificate((farm.folder / "fleet/broker/cert.pem").read_bytes())
     names = written.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.DNSName) == ["broker.plant"]
+
+
+def test_a_revoked_device_is_let_in_before_it_is_started(farm: Farm, apply: Apply) -> None:
+    farm.write({"box-1": {}}, CLIENT)
+    apply()
+    with open_fleet(farm.inventory) as fleet:
+        Registrar(fleet).revoke("box-1", "stolen")
+    apply()
+    rules = farm.folder / "fleet/broker/acl"
+    before = rules.read_text()
+
+    apply(again="box-1")
+
+    assert "user box-1\ntopic deny" in before
+    assert "user box-1\ntopic write promptd/v1/client/dashboard/response/#" in rules.read_text()
+    assert (farm.box("box-1") / "systemctl").read_text().split("\n")[-3:-1] == [
+        "stop promptd",
+        "restart promptd",
+    ]
 
 
 def test_a_lost_client_key_is_made_anew(farm: Farm, apply: Apply) -> None:
@@ -312,7 +291,8 @@ def test_a_bundle_to_carry_holds_a_claim_a_token_and_settings_and_sets_a_box_up(
         "etc/promptd/credentials/claim.key": 0o600,
     }
     token = (root / "etc/promptd/credentials/token").read_text()
-    assert opened(farm, lambda fleet: fleet.registry.token(token).claim) == "line-7"
+    with open_fleet(farm.inventory) as fleet:
+        assert [each.digest for each in fleet.registry.tokens("line-7")] == [token_digest(token)]
     assert (root / "systemctl").read_text() == "restart promptd\n"
 
 

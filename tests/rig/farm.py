@@ -1,7 +1,7 @@
 """Boxes that are reached by `ssh`, each a folder of its own; what runs on them is the real shell and scripts.
 
-The ssh of these boxes is a script that is called like ssh. Their promptd is one too: it makes real keys and real
-requests, because fifty Python processes would take a minute.
+The ssh of these boxes is a script that is called like ssh. Their promptd is one too: it makes real keys and
+real requests, because fifty Python processes would take a minute.
 """
 
 import io
@@ -61,7 +61,6 @@ accept)
 esac
 """
 
-PASSPHRASE = "a passphrase of a test"
 INVENTORY = """\
 broker: {{url: 'mqtts://127.0.0.1:18883', state_dir: {folder}}}
 authority: {{kind: own, passphrase_file: ../../passphrase}}
@@ -81,7 +80,7 @@ class Farm:
         self.dist = folder / "dist"
         self.inventory = folder / "fleet.yaml"
         self.passphrase = folder / "passphrase"
-        self.passphrase.write_text(PASSPHRASE)
+        self.passphrase.write_text("a passphrase of a test")
         self._script(self.boxes / "ssh", SSH.format(farm=self.boxes))
         self._script(self.boxes / "bin" / "systemctl", SYSTEMCTL)
         self.build("1")
