@@ -5,7 +5,7 @@
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
-root=${PROMPTD_ROOT-} # where the box's files begin; for tests
+root=${BOX_ROOT-} # where the box's files begin; for tests
 promptd=$root/opt/promptd/current/bin/promptd
 settings=$root/etc/promptd
 

@@ -277,7 +277,7 @@ def test_a_bundle_to_carry_holds_a_claim_a_token_and_settings_and_sets_a_box_up(
     with tarfile.open(farm.folder / "fleet/bundles/box-1.tar.gz") as file:
         file.extractall(bare, filter="data")
     subprocess.run(["tar", "-xzf", next(farm.dist.iterdir()), "-C", bare, "--strip-components=1"], check=True)
-    environment = os.environ | {"PROMPTD_ROOT": str(root), "PATH": f"{farm.boxes}/bin:{os.environ['PATH']}"}
+    environment = os.environ | {"BOX_ROOT": str(root), "PATH": f"{farm.boxes}/bin:{os.environ['PATH']}"}
     root.mkdir()
     subprocess.run(["sh", bare / "install.sh"], check=True, env=environment)
 

@@ -1,6 +1,7 @@
 """The commands as an operator types them: exit codes, sentences, JSON for scripts."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from cryptography import x509
 from rig.farm import Farm
 
 from agent.identity import pem
+
+HERE = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 REST = """\
@@ -34,7 +37,14 @@ def run(farm: Farm) -> Run:
     def run(*words: str, sent: str = "") -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "provisioning.cli", *words]
         return subprocess.run(
-            command, cwd=farm.folder, input=sent, capture_output=True, text=True, timeout=60, check=False
+            command,
+            cwd=farm.folder,
+            env=HERE,
+            input=sent,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
 
     return run
@@ -48,7 +58,9 @@ def applied(farm: Farm, run: Run) -> subprocess.CompletedProcess[str]:
 def test_init_writes_an_example_that_check_takes_and_does_not_write_over_it(tmp_path: Path) -> None:
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "provisioning.cli", *words]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(
+            command, cwd=tmp_path, env=HERE, capture_output=True, text=True, timeout=60, check=False
+        )
 
     first, checked, second = run("init"), run("check"), run("init")
 

@@ -22,21 +22,21 @@ if [ -e "{farm}/$host/away" ]; then
     exit 255
 fi
 mkdir -p "{farm}/$host"
-PROMPTD_ROOT="{farm}/$host" PATH="{farm}/bin:$PATH" exec sh -c "$3"
+BOX_ROOT="{farm}/$host" PATH="{farm}/bin:$PATH" exec sh -c "$3"
 """
 
 SYSTEMCTL = """\
 #!/bin/sh
-echo "$*" >> "$PROMPTD_ROOT/systemctl"
+echo "$*" >> "$BOX_ROOT/systemctl"
 """
 
 INSTALL = """\
 #!/bin/sh
 set -eu
 here=$(dirname "$0")
-mkdir -p "$PROMPTD_ROOT/opt/promptd/current/bin"
-cp "$here/promptd" "$PROMPTD_ROOT/opt/promptd/current/bin/promptd"
-echo installed >> "$PROMPTD_ROOT/installs"
+mkdir -p "$BOX_ROOT/opt/promptd/current/bin"
+cp "$here/promptd" "$BOX_ROOT/opt/promptd/current/bin/promptd"
+echo installed >> "$BOX_ROOT/installs"
 """
 
 PROMPTD = """\
