@@ -12,8 +12,8 @@ WHEEL := .cache/wheels/llama-cpp-python-$(LLAMA)-no-amx.built
 NO_AMX := -DCMAKE_C_FLAGS=-U__AMX_INT8__ -DCMAKE_CXX_FLAGS=-U__AMX_INT8__
 LLAMA_FLAGS := $(NO_AMX) -DLLAVA_BUILD=OFF
 INSTALLED := .venv/.installed
-PROGRAMS := mosquitto mosquitto_rr cmake ninja g++ systemd-analyze strace faketime shellcheck
-PACKAGES := mosquitto mosquitto-clients cmake ninja-build g++ systemd strace faketime shellcheck python3-dev python3-venv
+PROGRAMS := mosquitto mosquitto_rr cmake ninja g++ systemd-analyze strace faketime shellcheck sshd openssl
+PACKAGES := mosquitto mosquitto-clients cmake ninja-build g++ systemd strace faketime shellcheck openssh-server openssl python3-dev python3-venv
 SYSTEM := .cache/system
 SYSTEM_PROGRAMS := systemd-nspawn debootstrap mosquitto ip nsenter unshare
 SYSTEM_PACKAGES := systemd-container debootstrap debian-archive-keyring mosquitto iproute2 util-linux

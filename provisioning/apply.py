@@ -113,7 +113,9 @@ class Applying:
 
     def _device(self, steps: list[Step]) -> None:
         """Do the steps of one device, up to the first that fails."""
-        work = DeviceWork(self._fleet, self._registrar, self._facts, self._watch, waits=self._waits)
+        work = DeviceWork(
+            self._fleet, self._registrar, self._facts, self._watch, self._bring, waits=self._waits
+        )
         doing = {Kind.INSTALL: work.install, Kind.CERTIFY: work.certify}
         for step in steps:
             if not self._try(step, lambda step: doing[step.kind](step.subject)):
@@ -138,7 +140,11 @@ class Applying:
         self._registrar.write_revocations()
 
     def _broker(self, _step: Step) -> None:
-        bring_to_broker(self._fleet)
+        self._bring()
+
+    def _bring(self) -> None:
+        with self._lock:
+            bring_to_broker(self._fleet)
 
     def _bundle(self, step: Step) -> None:
         write_bundle(self._fleet, self._facts, step.subject, self._fleet.places.bundle(step.subject))

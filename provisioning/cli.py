@@ -9,7 +9,6 @@ import typer
 from agent import __version__
 from agent.host.durable import replace_durably
 from agent.wire.errors import AgentError, ConfigError
-from provisioning.commands import audit, authority, boxes, changing, enrolment
 from provisioning.commands.options import DEFAULT_INVENTORY, AsJson, InventoryFile
 
 app = typer.Typer(
@@ -18,8 +17,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.add_typer(authority.app)
-app.add_typer(audit.app)
 
 
 @app.command()
@@ -66,24 +63,31 @@ def version() -> None:
     typer.echo(__version__)
 
 
-for command in (
-    changing.plan,
-    changing.apply,
-    boxes.devices,
-    boxes.bundle,
-    boxes.sign,
-    boxes.token,
-    boxes.revoke,
-    boxes.ansible,
-    enrolment.serve,
-    enrolment.readmit,
-):
-    app.command()(command)
+def _add_commands() -> None:
+    """Put the commands together here, so that a missing package ends as a sentence too."""
+    from provisioning.commands import audit, authority, boxes, changing, enrolment
+
+    app.add_typer(authority.app)
+    app.add_typer(audit.app)
+    for command in (
+        changing.plan,
+        changing.apply,
+        boxes.devices,
+        boxes.bundle,
+        boxes.sign,
+        boxes.token,
+        boxes.revoke,
+        boxes.ansible,
+        enrolment.serve,
+        enrolment.readmit,
+    ):
+        app.command()(command)
 
 
 def main() -> None:
     """Run the command line; every foreseen error ends as one sentence."""
     try:
+        _add_commands()
         app()
     except AgentError as error:
         typer.echo(f"promptd-fleet: {error}", err=True)

@@ -1,5 +1,6 @@
 """Sets one box up by SSH: promptd and its settings, a key made there, its certificate, and a sign of life."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from agent.client import Client
@@ -7,7 +8,7 @@ from agent.settings import BrokerSettings
 from provisioning import onbox
 from provisioning.authority.registrar import Registrar
 from provisioning.bundle import InstallBundle, archive
-from provisioning.facts import INSTALLED, Facts, told_to
+from provisioning.facts import BEGUN, CERTIFIED, DONE, INSTALLED, Facts, told_to
 from provisioning.fleet import Fleet
 from provisioning.plan import installed_digest
 from provisioning.reach import Reach
@@ -24,10 +25,18 @@ class DeviceWork:
     """The work on one box."""
 
     def __init__(
-        self, fleet: Fleet, registrar: Registrar, facts: Facts, watch: "Watch", *, waits: bool = True
+        self,
+        fleet: Fleet,
+        registrar: Registrar,
+        facts: Facts,
+        watch: "Watch",
+        readmit: Callable[[], None],
+        *,
+        waits: bool = True,
     ) -> None:
+        """Take the opened fleet; `readmit` tells the broker that whoever was cut off belongs to it again."""
         self._fleet, self._registrar, self._facts = fleet, registrar, facts
-        self._watch, self._waits = watch, waits
+        self._watch, self._waits, self._readmit = watch, waits, readmit
 
     def install(self, device: str) -> None:
         """Bring promptd, unless the box has this one already, and the settings.
@@ -61,9 +70,15 @@ class DeviceWork:
         self._watch.begun(device, "making its key")
         request = box.run(onbox.request(device)).decode()
         self._watch.begun(device, "signing its request")
+        self._fleet.registry.mark(device, CERTIFIED, BEGUN)
         reply = self._registrar.certify(device, request)
+        latest = self._facts.latest.get(device)
+        if latest and latest.revoked_s is not None:
+            self._watch.begun(device, "letting it in again")
+            self._readmit()
         self._watch.begun(device, "bringing its certificate")
         box.run(onbox.accept(), reply.model_dump_json().encode())
+        self._fleet.registry.mark(device, CERTIFIED, DONE)
         self._start(device, box)
 
     def _start(self, device: str, box: Reach) -> None:

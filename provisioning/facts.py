@@ -15,7 +15,10 @@ from provisioning.registry_rows import Certificate, Device, Mark
 BROKER = "the broker"
 """The subject of what is brought to it, beside the devices."""
 BROUGHT, BUNDLED, INSTALLED, REVOCATIONS, HOSTS = "brought", "bundled", "installed", "revocations", "hosts"
+CERTIFIED = "certified"
 """Steps that leave a mark."""
+BEGUN, DONE = "begun", "done"
+"""What the mark of `certified` says: a certificate that was signed may not have come to the box."""
 LISTING = ("own", "files")
 """Kinds of authority whose revocation list we write; the others keep theirs."""
 

@@ -7,13 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from agent.wire.errors import ConfigError
 from provisioning.inventory import Inventory
 from provisioning.inventory_rules import Fault, Place, faults
 from provisioning.nearest import hint
+
+try:
+    import yaml
+except ImportError as error:  # boxes have no need of it
+    raise ConfigError(
+        'the fleet tools need PyYAML; install them with: pip install "promptd[fleet]"'
+    ) from error
 
 MAX_BYTES = 16 * 1024 * 1024
 PLACEHOLDERS: dict[str, dict[str, Any]] = {"broker": {"url": "mqtts://placeholder"}}

@@ -1,6 +1,6 @@
 """What is run on a box by SSH: shell, small enough to be read before it is trusted.
 
-`PROMPTD_ROOT` is where the files of the box begin; it is empty on a real one.
+`BOX_ROOT` is where the files of the box begin; it is empty on a real one.
 """
 
 import shlex
@@ -17,7 +17,7 @@ sh ./provision.sh
 
 AS_PROMPTD = """\
 set -eu
-root=${PROMPTD_ROOT-}
+root=${BOX_ROOT-}
 as_promptd() {
     set -- env STATE_DIRECTORY="$root/var/lib/promptd" "$root/opt/promptd/current/bin/promptd" "$@"
     if id promptd > /dev/null 2>&1 && [ "$(id -u)" = 0 ]; then

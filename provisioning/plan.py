@@ -5,7 +5,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from provisioning.bundle import InstallBundle
-from provisioning.facts import BROKER, BROUGHT, BUNDLED, HOSTS, INSTALLED, REVOCATIONS, Facts
+from provisioning.facts import (
+    BEGUN,
+    BROKER,
+    BROUGHT,
+    BUNDLED,
+    CERTIFIED,
+    HOSTS,
+    INSTALLED,
+    REVOCATIONS,
+    Facts,
+)
 from provisioning.inventory import FleetDevice, Inventory
 from provisioning.keeping import Keeping
 from provisioning.registry_rows import INVENTORY, Certificate, Holder
@@ -144,7 +154,10 @@ def _broker(facts: Facts, steps: list[Step]) -> Iterator[Step]:
     changes = (Kind.AUTHORITY, Kind.REMOVE, Kind.REVOKE, Kind.REVOCATIONS)
     has_new = any(step.kind in changes for step in steps)
     own = {keeping.holder for keeping in facts.keepings if keeping.party is Holder.BROKER}
-    has_new = has_new or any(step.kind is Kind.CERTIFICATE and step.subject in own for step in steps)
+    cut_off = {holder for holder, latest in facts.latest.items() if latest.revoked_s is not None}
+    has_new = has_new or any(
+        step.kind is Kind.CERTIFICATE and step.subject in own | cut_off for step in steps
+    )
     brought = facts.mark(BROKER, BROUGHT)
     if not brought:
         yield Step(Kind.BROKER, BROKER, "its configuration and rules were never written")
@@ -157,9 +170,9 @@ def _device(name: str, device: FleetDevice, facts: Facts, *, is_again: bool) -> 
     if latest and latest.revoked_s is not None and not is_again:
         yield Step(Kind.LOOK, name, _revoked(latest, name))
         return
-    is_certified = latest is not None and latest.is_good(facts.now_s) and not is_again
+    is_certified = latest is not None and latest.is_good(facts.now_s)
     if not device.address:
-        if not is_certified and (why := _needs_bundle(name, facts)):
+        if (is_again or not is_certified) and (why := _needs_bundle(name, facts)):
             yield Step(Kind.BUNDLE, name, why)
         return
     installed = facts.mark(name, INSTALLED)
@@ -167,9 +180,17 @@ def _device(name: str, device: FleetDevice, facts: Facts, *, is_again: bool) -> 
         yield Step(
             Kind.INSTALL, name, "promptd or its settings change" if installed else "it was never set up"
         )
-    if not is_certified:
-        why = "its certificate is over" if latest else "it has no certificate"
-        yield Step(Kind.CERTIFY, name, "it was asked for" if is_again else why)
+    is_brought = facts.mark(name, CERTIFIED) != BEGUN
+    if is_again or not is_certified or not is_brought:
+        yield Step(Kind.CERTIFY, name, _why_certified(latest, is_again=is_again, is_brought=is_brought))
+
+
+def _why_certified(latest: Certificate | None, *, is_again: bool, is_brought: bool) -> str:
+    if is_again:
+        return "it was asked for"
+    if latest is None:
+        return "it has no certificate"
+    return "its certificate is over" if is_brought else "its certificate was signed, but never came there"
 
 
 def _needs_bundle(name: str, facts: Facts) -> str:

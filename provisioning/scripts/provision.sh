@@ -5,26 +5,11 @@
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
-root=${PROMPTD_ROOT-} # where the box's files begin; for tests
+root=${BOX_ROOT-} # where the box's files begin; for tests
 promptd=$root/opt/promptd/current/bin/promptd
 settings=$root/etc/promptd
 
 say() { printf 'provision: %s\n' "$1" >&2; }
-
-machine=$(uname -m)
-for bundle in "$here"/promptd-*-"$machine".tar.gz; do
-    [ -e "$bundle" ] || continue
-    unpacked=$(mktemp -d)
-    trap 'rm -rf "$unpacked"' EXIT
-    tar -xzf "$bundle" -C "$unpacked"
-    installer=$(find "$unpacked" -maxdepth 2 -name install.sh | head -n 1)
-    [ -n "$installer" ] || { say "$bundle holds no install.sh; build it again: make bundle"; exit 1; }
-    sh "$installer" install
-done
-if [ ! -x "$promptd" ]; then
-    say "promptd is not installed and there is no bundle for $machine; build one: make bundle, and apply again"
-    exit 1
-fi
 
 # Written beside and renamed, so that a power cut leaves the old file or the new one.
 put() { # NAME MODE FOLDER
@@ -42,7 +27,24 @@ put promptd.toml 0640 "$settings"
 for secret in claim.pem claim.key token; do
     put "$secret" 0600 "$settings/credentials"
 done
+# What an earlier certificate brought along would win over these settings.
+rm -f "$root/var/lib/promptd/provisioned.toml"
 sync
+
+machine=$(uname -m)
+for bundle in "$here"/promptd-*-"$machine".tar.gz; do
+    [ -e "$bundle" ] || continue
+    unpacked=$(mktemp -d)
+    trap 'rm -rf "$unpacked"' EXIT
+    tar -xzf "$bundle" -C "$unpacked"
+    installer=$(find "$unpacked" -maxdepth 2 -name install.sh | head -n 1)
+    [ -n "$installer" ] || { say "$bundle holds no install.sh; build it again: make bundle"; exit 1; }
+    sh "$installer" install
+done
+if [ ! -x "$promptd" ]; then
+    say "promptd is not installed and there is no bundle for $machine; build one: make bundle, and apply again"
+    exit 1
+fi
 
 # With a claim the box asks for its certificate by itself as soon as it runs. Without one it waits for
 # `promptd identity accept`, and is started then.
