@@ -97,8 +97,10 @@ $(WHEEL): | .venv/bin/pip
 		as_root=$$([ "$$(id -u)" = 0 ] || command -v sudo || echo missing); \
 		[ "$$as_root" != missing ] || { echo "ask root to install: $(PACKAGES)"; exit 1; }; \
 		$$as_root apt-get update -qq; \
+		has_sshd=$$(command -v sshd || true); \
 		DEBIAN_FRONTEND=noninteractive $$as_root apt-get install -y -qq $(PACKAGES) > /dev/null 2>&1; \
-	fi
+		[ -n "$$has_sshd" ] || [ ! -d /run/systemd/system ] || $$as_root systemctl disable -q --now ssh; \
+	fi  # tests start an sshd of their own; nobody asked for one on this machine
 	@$(PYTHON) -m venv .venv
 
 clean: ## remove what was installed and built, but not the compiled wheel
