@@ -53,8 +53,11 @@ def provision(text: str, file: Path | None = None) -> Settings:
     Raises:
         ConfigError: this box could not start with it, so that nothing was kept; or it cannot be written.
     """
-    sent = load_own(file).state_dir / PROVISIONED
+    own = load_own(file)
+    sent = own.state_dir / PROVISIONED
     settings = _with(file, _parsed(text, "what the provisioning service sent"), sent)
+    if (settings.state_dir, settings.identity_dir) != (own.state_dir, own.identity_dir):
+        raise ConfigError("the provisioning service must not move state_dir or identity.folder of this box")
     try:
         replace_durably(sent, text.encode())
     except OSError as error:

@@ -4,6 +4,8 @@ What is written is what was set: everything else is the agent's default, which a
 """
 
 import json
+import math
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,6 +16,12 @@ from provisioning.inventory import Inventory, SettingsTable
 
 FROM_THE_INVENTORY = {
     ("device_id",): "it is the name of the device",
+    ("state_dir",): "the certificate that comes with these settings lies there already",
+    ("identity", "folder"): "the certificate that comes with these settings lies there already",
+    ("identity", "claim_cert_file"): "the box has its claim before it has these settings",
+    ("identity", "claim_key_file"): "the box has its claim before it has these settings",
+    ("identity", "token_file"): "the box has its token before it has these settings",
+    ("identity", "serial"): "the box says it before it has these settings",
     ("broker", "url"): "it is broker.url of the inventory",
     ("broker", "root"): "it is broker.root of the inventory",
     ("broker", "cert_file"): "the box keeps its certificate in its identity folder",
@@ -62,6 +70,7 @@ def settings_faults(table: SettingsTable) -> list[tuple[tuple[str, ...], str, st
     """Return what the agent would refuse: where, pydantic's kind of error (or ''), and why."""
     taken = [(place, "", f"must not be set here: {why}") for place, why in FROM_THE_INVENTORY.items()]
     faults = [fault for fault in taken if _holds(table, fault[0])]
+    faults += [(place, "", why) for place, why in _unwritable(table)]
     try:
         _OnlyWhatIsGiven(**table)
     except ValidationError as error:
@@ -72,6 +81,18 @@ def settings_faults(table: SettingsTable) -> list[tuple[tuple[str, ...], str, st
     except TypeError:
         faults.append(((), "", "must be a table of settings as in promptd.toml"))
     return faults
+
+
+def _unwritable(table: SettingsTable, place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Return what cannot be written as TOML, or not by `toml`."""
+    for key, value in table.items():
+        here = (*place, str(key))
+        if value is None:
+            yield here, "must have a value; leave the line out for the default"
+        elif isinstance(value, float) and not math.isfinite(value):
+            yield here, "must be a finite number"
+        elif isinstance(value, dict):
+            yield from _unwritable(value, here)
 
 
 def toml(table: SettingsTable) -> str:

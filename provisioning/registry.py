@@ -135,8 +135,8 @@ class Registry:
         return next(self._certificates("number = ?", number.lower()), None)
 
     def certificates(self, holder: str = "") -> tuple[Certificate, ...]:
-        """Return all certificates, or those of one holder, the oldest first."""
-        where = "(? = '' OR holder = ?) ORDER BY issued_s, number"
+        """Return all certificates, or those of one holder, in the order in which they were noted."""
+        where = "(? = '' OR holder = ?) ORDER BY rowid"  # a clock may have been wrong
         return tuple(self._certificates(where, holder, holder))
 
     def good_certificate(self, holder: str, now_s: float | None = None) -> Certificate | None:
@@ -149,15 +149,18 @@ class Registry:
         return tuple(self._certificates("revoked_s IS NOT NULL ORDER BY number"))
 
     def revoke(self, holder: str, reason: str, now_s: float | None = None) -> tuple[Certificate, ...]:
-        """Revoke every good certificate of a holder and return them; a second time there are none."""
+        """Revoke every certificate of a holder and return them; a second time there are none.
+
+        One that is over counts, too: nobody shall come back with it as the proof of who he was.
+        """
         with self.changing():
-            good = [each for each in self.certificates(holder) if each.is_good(_now(now_s))]
-            for each in good:
+            fresh = [each for each in self.certificates(holder) if each.revoked_s is None]
+            for each in fresh:
                 self._db.execute(
                     "UPDATE certificate SET revoked_s = ?, reason = ? WHERE number = ?",
                     (_now(now_s), reason, each.number),
                 )
-        return tuple(found for each in good if (found := self.certificate(each.number)))
+        return tuple(found for each in fresh if (found := self.certificate(each.number)))
 
     def enrolled(self, claim: str) -> int:
         """Return how many devices a claim has ever let in; those that left again count too."""

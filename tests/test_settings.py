@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from agent.settings import Settings
-from agent.settings_file import load
+from agent.settings_file import load, provision
 from agent.wire.errors import ConfigError
 
 
@@ -95,6 +95,16 @@ def test_what_came_with_the_certificate_wins_over_the_file_key_by_key(
     broker = settings.broker
     assert (settings.device_id, broker.root, broker.keepalive_s) == ("box-17", "plant", 60)
     assert broker.username == "from-environment"
+
+
+@pytest.mark.parametrize("moved", ['state_dir = "/x"', '[identity]\nfolder = "/x"'])
+def test_what_came_with_the_certificate_does_not_move_the_certificate_away(
+    file: Path, tmp_path: Path, moved: str
+) -> None:
+    file.write_text(f'state_dir = "{tmp_path}"\n')
+
+    with pytest.raises(ConfigError, match="must not move"):
+        provision(moved, file)
 
 
 def test_the_state_folder_comes_from_systemd_when_it_gives_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from agent.identity.pair import Pair, Pairs
 from agent.identity.request import ASKED, REQUEST, Pending
 from agent.identity.rests import Rests, jittered
 from agent.settings import Settings
-from agent.wire.certificates import CertificateReply, CertificateRequest, Verdict
+from agent.wire.certificates import CertificateReply, CertificateRequest, Verdict, digest_of
 from agent.wire.errors import AgentError, ConfigError
 from agent.wire.topics import EnrolmentTopics
 
@@ -170,6 +170,9 @@ class _Enrolment:
             reply = CertificateReply.model_validate_json(payload)
         except ValidationError:
             LOG.warning("enrolment_reply_unreadable", payload_bytes=len(payload))
+            return None
+        if reply.request != digest_of(self._payload):
+            LOG.debug("enrolment_reply_to_somebody_else")
             return None
         self._unanswered = self._around.rests.when_unanswered()
         for verdict in reply.verdicts:

@@ -22,7 +22,7 @@ from agent.identity.lifetime import Lifetime
 from agent.identity.pair import Pair, Pairs
 from agent.identity.rests import Rests, jittered
 from agent.settings import BrokerSettings
-from agent.wire.certificates import CertificateReply, CertificateRequest
+from agent.wire.certificates import CertificateReply, CertificateRequest, digest_of
 from agent.wire.errors import AgentError
 from agent.wire.events import event
 from agent.wire.packets import Delivery, Publication, Publish
@@ -110,7 +110,7 @@ class Rotation:
         self._is_linked = self._is_enrolling = False
         self._candidate = pairs.next
         self._trial_ends_s = self._ask_at_s = 0.0
-        self._refusal = ""
+        self._asked = self._refusal = ""
         self._unanswered, self._refusals = rests.when_unanswered(), rests.when_refused()
 
     @property
@@ -227,6 +227,7 @@ class Rotation:
         rest_s = self._shortened(next(self._unanswered))
         request = CertificateRequest(request=self._pending.pem(), agent=__version__)
         topic, payload = self._around.topics.certificate_request, request.model_dump_json().encode()
+        self._asked = digest_of(payload)
         if self._around.publish(Publication(topic, payload, expiry_s=max(1, round(rest_s)))) is not None:
             LOG.info("certificate_asked", days_left=self.body()["days_left"])
             self._ask_at_s = time.monotonic() + rest_s
@@ -238,6 +239,8 @@ class Rotation:
             reply = CertificateReply.model_validate_json(payload)
         except ValidationError:
             LOG.warning("certificate_reply_unreadable", payload_bytes=len(payload))
+            return
+        if reply.request != self._asked:
             return
         self._unanswered = self._rests.when_unanswered()
         if reply.accepted:

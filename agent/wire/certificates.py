@@ -3,6 +3,8 @@
 The private key is made on the device and never leaves it; only the request (PKCS #10) travels.
 """
 
+import hashlib
+
 from pydantic import BaseModel, ConfigDict, Field
 
 MAX_REQUEST_BYTES = 16_384
@@ -47,10 +49,18 @@ class Verdict(_Payload):
     """Why not, and what to do; empty when it passed."""
 
 
+def digest_of(payload: bytes) -> str:
+    """Return what a reply calls the request that it answers."""
+    return hashlib.sha256(payload).hexdigest()
+
+
 class CertificateReply(_Payload):
     """What became of a request: all verdicts up to the first that failed, and what was handed out."""
 
     accepted: bool
+    request: str = ""
+    """SHA-256 of the payload that is answered, hexadecimal. Boxes of one claim hear each other's replies and
+    could ask in each other's place; only the box itself and the service know what it has sent."""
     verdicts: tuple[Verdict, ...] = ()
     certificate: str = ""
     """The certificate with the chain that leads to the root, PEM."""

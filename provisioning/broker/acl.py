@@ -11,8 +11,10 @@ from agent.wire.access import FLEET_USER, TABLE, Access, Party
 from agent.wire.topics import VERSION
 from provisioning.inventory import Inventory, claim_user
 from provisioning.registry import Registry
+from provisioning.registry_rows import Holder
 
 EVERY_NAME = "+"
+GUESTS = (Holder.CLIENT, Holder.CLAIM)
 
 
 class May(StrEnum):
@@ -108,6 +110,9 @@ def rights_of(inventory: Inventory, registry: Registry) -> Rights:
     members = {name: member for name, member in {**known, **listed}.items() if name not in left}
     latest = {each.holder: each for each in registry.certificates()}
     cut_off = {holder for holder, each in latest.items() if each.revoked_s is not None}
+    users = {*inventory.clients, *map(claim_user, inventory.claims)}
+    # Who left the inventory keeps a certificate until it is revoked; a pattern would make a device of it.
+    cut_off |= {each.holder for each in latest.values() if each.party in GUESTS and each.holder not in users}
     return Rights(
         root=inventory.broker.root,
         members=tuple(members[name] for name in sorted(members) if name not in cut_off),

@@ -81,7 +81,7 @@ def _understood(asked: CertificateRequest) -> Asked:
         key = request.public_key()
         der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
         name = common_name(request)
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise UnreadableError(
             "the field 'request' holds no PKCS #10 request in PEM format; remove the folder `request` below "
             "identity.folder, so that the box makes a new one"
@@ -111,7 +111,7 @@ def _proven(proof: Proof, request: x509.CertificateSigningRequest) -> Proven:
         certificate = x509.load_pem_x509_certificate(proof.certificate.encode())
         key = certificate.public_key()
         signature = base64.b64decode(proof.signature, validate=True)
-    except (ValueError, UnsupportedAlgorithm, binascii.Error):
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion, binascii.Error):
         return Proven("", is_signed=False)
     if not isinstance(key, ec.EllipticCurvePublicKey):
         return Proven("", is_signed=False)

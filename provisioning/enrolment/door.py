@@ -1,4 +1,4 @@
-"""What waits to be judged: at most so many requests, one for each topic, and not too fast from one claim."""
+"""What waits to be judged: at most so many requests, and not too fast from one claim."""
 
 import threading
 import time
@@ -14,19 +14,19 @@ KEPT_SOURCES = 10_000
 
 
 class Door:
-    """Requests in the order they came; a repetition takes the place of what it repeats."""
+    """Requests in the order they came; what is repeated while it waits, waits once."""
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
-        self._waiting: OrderedDict[str, bytes] = OrderedDict()
+        self._waiting: OrderedDict[tuple[str, bytes], None] = OrderedDict()
         self._news = threading.Condition()
 
     def put(self, topic: str, payload: bytes) -> bool:
         """Let a request in; False when too many wait."""
         with self._news:
-            if topic not in self._waiting and len(self._waiting) >= self._capacity:
+            if (topic, payload) not in self._waiting and len(self._waiting) >= self._capacity:
                 return False
-            self._waiting[topic] = payload
+            self._waiting[topic, payload] = None
             self._news.notify()
             return True
 
@@ -34,7 +34,7 @@ class Door:
         """Return the next topic and payload, or None when none came in time."""
         with self._news:
             self._news.wait_for(lambda: self._waiting, timeout_s)
-            return self._waiting.popitem(last=False) if self._waiting else None
+            return self._waiting.popitem(last=False)[0] if self._waiting else None
 
 
 class Rate:

@@ -21,8 +21,7 @@ def readmit(registry: Registry, audit: Audit, name: str) -> int:
         if device.removed_s is not None:
             registry.add_device(replace(device, removed_s=None))
         revoked = registry.revoke(name, "readmitted")
-        latest = max(registry.certificates(name), key=lambda each: each.issued_s, default=None)
-        if latest is not None:
-            registry.mark(name, READMITTED, latest.number)
+        if certificates := registry.certificates(name):
+            registry.mark(name, READMITTED, certificates[-1].number)
         audit.add("readmit", name, revoked=len(revoked))
     return len(revoked)

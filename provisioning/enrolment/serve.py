@@ -4,20 +4,23 @@ Requests wait at the broker while the service is away (its session is kept), and
 busy. A reply that finds no link is lost: the box repeats its request, and gets the same answer.
 """
 
+import secrets
 import signal
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import structlog
 
+from agent.host.durable import replace_durably
 from agent.host.pulse import Pulse, spawn
 from agent.host.systemd import Notifier, watchdog_interval_s
 from agent.mqtt.broker import Broker
 from agent.mqtt.dialing import Identity
 from agent.settings import BrokerSettings
 from agent.wire.access import FLEET_USER, TABLE, Party
-from agent.wire.certificates import MAX_REQUEST_BYTES, CertificateReply, Verdict
+from agent.wire.certificates import MAX_REQUEST_BYTES, CertificateReply, Verdict, digest_of
 from agent.wire.errors import AgentError
 from agent.wire.packets import BrokerLimits, Confirmation, Delivery, Publication
 from agent.wire.topics import matches
@@ -68,13 +71,21 @@ def service_of(fleet: Fleet, signer: Signer) -> "Service":
         cert_file=places / "cert.pem",
         key_file=places / "key.pem",
     )
-    return Service(settings, desk, rules)
+    return Service(settings, desk, rules, _client_id(places))
+
+
+def _client_id(folder: Path) -> str:
+    """Return an id that nobody guesses: whoever connects with it takes the link of the service away."""
+    file = folder / "client-id"
+    if not file.exists():
+        replace_durably(file, f"{FLEET_USER}-{secrets.token_hex(16)}".encode())
+    return file.read_text(encoding="ascii")
 
 
 class Service:
     """One link, one thread that judges, one that keeps the broker's rules."""
 
-    def __init__(self, settings: BrokerSettings, desk: Desk, rules: BrokerRules) -> None:
+    def __init__(self, settings: BrokerSettings, desk: Desk, rules: BrokerRules, client_id: str) -> None:
         self._desk, self._rules = desk, rules
         self._root = settings.root
         self._door, self._rate = Door(), Rate()
@@ -84,7 +95,7 @@ class Service:
         self._state = "the broker has not answered yet"
         self._answered = 0
         filters = tuple(each.topic_filter(settings.root) for each in REQUESTS)
-        identity = Identity(FLEET_USER, filters, max_payload_bytes=2 * MAX_REQUEST_BYTES)
+        identity = Identity(client_id, filters, max_payload_bytes=2 * MAX_REQUEST_BYTES)
         self._broker = Broker(settings, identity, self, self._pulse.watch("network", NETWORK_LIMIT_S))
 
     def run(self) -> int:
@@ -126,7 +137,7 @@ class Service:
             return True
         if wait_s := self._rate.wait_s(source):
             reply = _put_off("claim", TOO_FAST, max(TOO_FAST_S, wait_s))
-            self._broker.publish(_publication(delivery.topic, reply, qos=0))
+            self._broker.publish(_publication(delivery.topic, delivery.payload, reply, qos=0))
         elif not self._door.put(delivery.topic, delivery.payload):
             LOG.warning("request_left_unanswered", source=source, hint="too many wait; the box asks again")
         return True
@@ -148,7 +159,7 @@ class Service:
             if waiting is None:
                 continue
             topic, payload = waiting
-            self._reply(topic, self._answer(topic, payload))
+            self._reply(_publication(topic, payload, self._answer(topic, payload)))
             self._answered += 1
 
     def _answer(self, topic: str, payload: bytes) -> CertificateReply:
@@ -162,9 +173,9 @@ class Service:
                 "signing", "the service failed in a way it did not foresee; its log says how", FAILED_S
             )
 
-    def _reply(self, topic: str, reply: CertificateReply) -> None:
+    def _reply(self, publication: Publication) -> None:
         """Publish once the broker has room for it; without a link the box asks again."""
-        publication, end_s = _publication(topic, reply), time.monotonic() + ROOM_S
+        end_s = time.monotonic() + ROOM_S
         while self._broker.publish(publication) is None and self._broker.is_connected:
             if time.monotonic() >= end_s:
                 LOG.warning("reply_left_out", topic=publication.topic, hint="the box asks again")
@@ -200,9 +211,10 @@ def _source(root: str, topic: str) -> str:
     return topic.removeprefix(f"{root}/").split("/")[2] if is_ours else ""
 
 
-def _publication(topic: str, reply: CertificateReply, qos: int = 1) -> Publication:
+def _publication(topic: str, asked: bytes, reply: CertificateReply, qos: int = 1) -> Publication:
     answer = topic.removesuffix("/request") + "/reply"
-    return Publication(answer, reply.model_dump_json().encode(), qos)
+    bound = reply.model_copy(update={"request": digest_of(asked)})
+    return Publication(answer, bound.model_dump_json().encode(), qos)
 
 
 def _put_off(step: str, reason: str, wait_s: float) -> CertificateReply:

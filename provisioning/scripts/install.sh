@@ -57,7 +57,7 @@ main() {
 
 only_one() {
     [ "$(id -u)" = 0 ] || fail "only root can do this; use sudo"
-    exec 9> /run/lock/promptd-install
+    exec 9> /run/promptd-install.lock  # /run/lock is open to everybody
     flock -n 9 || fail "another install.sh runs; wait for it"
 }
 

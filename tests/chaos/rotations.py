@@ -57,6 +57,7 @@ def _tables(plant: Plant) -> Tables:
             "claim_key_file": str(claim / "key.pem"),
             "serial": SERIAL,
         },
+        "queue": {"rate_per_minute": 0},
         "logs": {"format": "json", "level": "info"},
     }
 

@@ -15,6 +15,15 @@ from provisioning.enrolment.asked import UnreadableError, read
 PEM = pem_of(request_of(new_key()))
 
 
+def test_a_request_of_a_version_that_nobody_knows_is_named() -> None:
+    der = request_of(new_key()).public_bytes(serialization.Encoding.DER)
+    odd = base64.encodebytes(der.replace(b"\x02\x01\x00", b"\x02\x01\x05", 1)).decode()
+    pem = f"-----BEGIN CERTIFICATE REQUEST-----\n{odd}-----END CERTIFICATE REQUEST-----\n"
+
+    with pytest.raises(UnreadableError, match="no PKCS #10 request"):
+        read(payload_of(pem))
+
+
 def test_a_request_is_known_by_its_key_however_often_it_is_made() -> None:
     key = new_key()
 

@@ -15,13 +15,22 @@ def test_requests_are_taken_in_the_order_they_came() -> None:
     assert taken == [("first", b"1"), ("second", b"2"), None]
 
 
-def test_a_repetition_takes_the_place_of_what_it_repeats() -> None:
+def test_a_repetition_waits_once() -> None:
     door = Door(capacity=1)
-    door.put("topic", b"old")
+    door.put("topic", b"same")
 
-    is_taken = door.put("topic", b"new")
+    is_taken = door.put("topic", b"same")
 
-    assert (is_taken, door.take(0), door.take(0)) == (True, ("topic", b"new"), None)
+    assert (is_taken, door.take(0), door.take(0)) == (True, ("topic", b"same"), None)
+
+
+def test_what_somebody_else_asks_on_a_topic_takes_no_place_of_a_request() -> None:
+    door = Door()
+    door.put("topic", b"of the box")
+
+    door.put("topic", b"of a thief")
+
+    assert door.take(0) == ("topic", b"of the box")
 
 
 def test_one_request_too_many_stays_outside() -> None:

@@ -14,7 +14,8 @@ from rig.plant import AUDITOR, CLAIM_USER, Plant
 from rig.requests import forged, new_key, payload_of, pem_of, request_of
 
 from agent.identity.enrol import RefusedError
-from agent.wire.certificates import MAX_REQUEST_BYTES, CertificateReply
+from agent.wire.access import FLEET_USER
+from agent.wire.certificates import MAX_REQUEST_BYTES, CertificateReply, Verdict, digest_of
 from agent.wire.topics import EnrolmentTopics
 from provisioning.authority.signer import Role, Subject
 
@@ -205,6 +206,26 @@ def test_what_a_forger_sends_is_answered_with_the_step_that_failed(
     reply = ask(join(Subject(CLAIM_USER, Role.CLAIM)), "r1", payload)
 
     assert (reply.accepted, reply.verdicts[-1].step) == (False, step)
+
+
+def test_a_box_heeds_no_reply_to_what_somebody_else_has_asked_in_its_place(
+    plant: Plant, join: Callable[[Subject], Member]
+) -> None:
+    (token,) = plant.tokens(1)
+    box, fleet = Newcomer(plant, "S17", token), join(Subject(FLEET_USER, Role.FLEET))
+    fleet.listen("promptd/v1/enrol/+/+/request")
+    thread = box.enrol_aside(gives_up=True)
+    wait_until(lambda: bool(fleet.heard))
+    topic, _ = fleet.heard[0]
+    no = Verdict(step="name", passed=False, reason="go away")
+    reply = CertificateReply(accepted=False, request=digest_of(b"of a thief"), verdicts=(no,))
+
+    fleet.may_write(topic.removesuffix("request") + "reply", payload=reply.model_dump_json().encode())
+    plant.start_service()
+    thread.join(PATIENCE_S)
+
+    assert box.pairs.valid
+    assert no not in box.verdicts
 
 
 def test_a_flood_of_one_claim_is_put_off_and_the_next_box_of_another_kind_is_answered(

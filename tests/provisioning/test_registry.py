@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from agent.wire.errors import ConfigError
+from provisioning.broker.acl import rights_of
+from provisioning.inventory import FleetBroker, Inventory
 from provisioning.registry import Registry, RegistryError
 from provisioning.registry_rows import INVENTORY, Certificate, Device, Holder
 
@@ -94,6 +96,38 @@ def test_a_revoked_certificate_is_good_no_more_and_stays_revoked(registry: Regis
     assert second == ()
     assert registry.revoked() == first
     assert registry.good_certificate("box-1", now_s=20.0) is None
+
+
+def test_a_certificate_that_is_over_is_revoked_too_for_it_still_proves_who_somebody_was(
+    registry: Registry,
+) -> None:
+    registry.add_certificate(CERTIFICATE)
+
+    revoked = registry.revoke("box-1", "stolen", now_s=CERTIFICATE.not_after_s + 1)
+
+    assert [each.number for each in revoked] == [CERTIFICATE.number]
+
+
+def test_certificates_come_in_the_order_in_which_they_were_noted_whatever_the_clock_said(
+    registry: Registry,
+) -> None:
+    registry.add_certificate(replace(CERTIFICATE, number="0a", issued_s=1e9))
+    registry.add_certificate(replace(CERTIFICATE, number="0b", issued_s=1.0))
+
+    certificates = registry.certificates("box-1")
+
+    assert [each.number for each in certificates] == ["0a", "0b"]
+
+
+def test_a_client_that_left_the_inventory_is_shut_out_and_does_not_become_a_device(
+    registry: Registry,
+) -> None:
+    broker = FleetBroker(url="mqtts://broker.example")
+    registry.add_certificate(replace(CERTIFICATE, holder="dashboard", party=Holder.CLIENT))
+
+    rights = rights_of(Inventory(broker=broker), registry)
+
+    assert rights.cut_off == ("dashboard",)
 
 
 def test_a_serial_number_is_handed_out_once(registry: Registry) -> None:
