@@ -101,6 +101,10 @@ def _end_worker(s: Stand, fate: Path, end: End, seen: list[psutil.Process]) -> N
     if end.deaths > 1:
         worker.kill()  # the next one loads
     met_s = _wait_until(lambda: not fate.exists())
+    if math.isinf(met_s):
+        fate.unlink(missing_ok=True)
+        s.complaints.append(f"{end.fate}: no worker came by where it waited")
+        return
     seen += filter(None, [s.device.worker()])
     over_s = met_s if end.is_hang else _wait_until(lambda: not _lives(worker))
     if not s.device.wait_for_more(end.word, before, PATIENCE_S) or math.isinf(over_s):
