@@ -83,18 +83,17 @@ def worker_deaths(folder: Path, times: int) -> Finding:
                 young = 0
             young += end.deaths
             limit(s)
-            _end_worker(s, fate, end, seen)
+            if worker := s.device.worker():
+                _end_worker(s, fate, end, worker, seen)
+            else:
+                s.complaints.append("the agent had no engine worker")
         finding = s.finish(times, allowed=DEAD, goal_s=BACK_S)
     orphans = [one.pid for one in seen if _lives(one)]
     words = (f"{len(orphans)} workers outlived the agent",) if orphans else ()
     return replace(finding, complaints=(*finding.complaints, *words))
 
 
-def _end_worker(s: Stand, fate: Path, end: End, seen: list[psutil.Process]) -> None:
-    worker = s.device.worker()
-    if worker is None:
-        s.complaints.append("the agent had no engine worker")
-        return
+def _end_worker(s: Stand, fate: Path, end: End, worker: psutil.Process, seen: list[psutil.Process]) -> None:
     seen.append(worker)
     before, began_s = s.device.count(end.word), time.monotonic()
     fate.write_text(end.fate)
