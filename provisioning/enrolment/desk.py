@@ -21,6 +21,7 @@ from provisioning.authority.signer import Issued, Role, Signer, Subject
 from provisioning.device_settings import settings_of, toml
 from provisioning.enrolment.asked import UnreadableError, read
 from provisioning.enrolment.cases import Case, Enrolment, Renewal
+from provisioning.enrolment.door import Rate
 from provisioning.enrolment.verdicts import misnamed
 from provisioning.inventory import Inventory
 from provisioning.registry import Registry
@@ -30,6 +31,8 @@ LOG = structlog.get_logger("promptd.enrolment")
 
 SIGNING_RETRY_S = 60.0
 """When an authority that could not sign may be asked again."""
+NOTED_AT_ONCE, NOTED_PER_MINUTE = 100, 6
+"""Refusals of one claim or device that the audit log notes: a thief with a claim must not fill the disk."""
 RENAMED_RETRY_S = 5.0
 """For a box too old to take its name from the reply."""
 
@@ -58,6 +61,7 @@ class Desk:
         self._trusted = trusted
         self._tell_enrolled = enrolled
         self._now = now
+        self._noting = Rate(NOTED_AT_ONCE, NOTED_PER_MINUTE)
 
     def enrol(self, user: str, payload: bytes) -> CertificateReply:
         """Answer a box that came with the claim of this user name and wants its first certificate."""
@@ -151,7 +155,8 @@ class Desk:
         LOG.warning(
             action, subject=subject, outcome=REFUSED, step=failed.step, reason=failed.reason, **details
         )
-        self._audit.add(action, subject, REFUSED, step=failed.step, reason=failed.reason, **details)
+        if not self._noting.wait_s(subject):
+            self._audit.add(action, subject, REFUSED, step=failed.step, reason=failed.reason, **details)
         return CertificateReply(accepted=False, verdicts=tuple(verdicts), retry_after_s=retry_after_s)
 
 

@@ -12,6 +12,7 @@ from agent.wire.certificates import CertificateReply
 from provisioning.audit import Audit
 from provisioning.authority.errors import AuthorityError
 from provisioning.authority.signer import Issued, Subject
+from provisioning.enrolment.desk import NOTED_AT_ONCE
 from provisioning.enrolment.readmission import readmit
 from provisioning.registry import Registry
 from provisioning.registry_rows import Certificate
@@ -300,3 +301,13 @@ def test_every_decision_stands_in_the_audit_log_and_no_token_and_no_key_does(pla
     assert decisions == [("enrol", "box-S17", "ok"), ("enrol", CLAIM_USER, "refused")]
     assert token not in plant.places.audit.read_text()
     assert not log.verify().fault
+
+
+def test_a_thief_with_a_claim_does_not_fill_the_audit_log(plant: Plant) -> None:
+    desk = plant.desk()
+
+    for _ in range(2 * NOTED_AT_ONCE):
+        desk.enrol(CLAIM_USER, b"{}")
+
+    refusals = [each for each in Audit(plant.places.audit).entries() if each.verdict == "refused"]
+    assert NOTED_AT_ONCE <= len(refusals) < 1.5 * NOTED_AT_ONCE
