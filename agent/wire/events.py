@@ -8,5 +8,5 @@ from agent.wire.topics import Topics
 
 
 def event(topics: Topics, kind: str, body: Mapping[str, str]) -> Publication:
-    """Return an event: `refused_response_topic`, `refused_retained`, `session_lost`, `ledger_damaged`."""
+    """Return an event; docs/wire.md lists the kinds."""
     return Publication(topics.event(kind), json.dumps(body).encode())
