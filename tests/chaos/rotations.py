@@ -15,11 +15,11 @@ from rig.plant import CLAIM, PASSPHRASE, Plant
 from rig.process import Child
 
 from agent.identity.pair import Pairs
-from provisioning.authority.root import make_issuing, make_root
 from chaos.device import Device, Tables
 from chaos.requester import Requester
 from chaos.stand import WINDOW
 from chaos.tally import Finding, late
+from provisioning.authority.root import make_issuing, make_root
 
 SERIAL = "S17"
 LIFE_S = 30.0
