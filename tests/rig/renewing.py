@@ -35,6 +35,7 @@ class Link:
         self.deaths: list[BaseException] = []
         pair = self.pairs.current
         assert pair
+        self._broker: Broker
         self._wake, self._stopping = threading.Event(), threading.Event()
         reconnect = lambda: self._broker.reconnect()  # noqa: E731, PLW0108 -- there is no broker yet
         around = Surroundings(TOPICS, self._publish, reconnect, self._wake.set, enrol)
