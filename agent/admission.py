@@ -57,7 +57,9 @@ def certificate(settings: Settings, around: Surroundings) -> Certificate:
         return Unmanaged()
     from agent.identity.request import Pending  # noqa: PLC0415 -- 10 MB that other boxes do not pay
 
-    return Rotation(pairs, pair, Pending(settings.identity_dir), around, settings.identity.renew_at)
+    # By name, because not every authority takes the name from the service (EST signs the request's).
+    pending = Pending(settings.identity_dir, pair.name)
+    return Rotation(pairs, pair, pending, around, settings.identity.renew_at)
 
 
 def way_back(config: Path | None) -> Callable[[], Pair]:

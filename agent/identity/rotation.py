@@ -258,12 +258,16 @@ class Rotation:
                 f"the new certificate is made for {pair.name!r}, but this box is {self._pair.name!r}"
             )
         self._try(pair)
-        self._pending.forget()
 
     def _try(self, pair: Pair) -> None:
-        """Let the next link begin with this pair; what becomes of it comes as news."""
+        """Let the next link begin with this pair; what becomes of it comes as news.
+
+        Its request is answered, also when the power went before that was noted: asking again with the same
+        key would bring the same certificate again.
+        """
         self._candidate = None
         self._pairs.try_next(pair)
+        self._pending.forget()
         self._trial_ends_s = time.monotonic() + TRIAL_S
         self._trial = pair
         self._around.reconnect()

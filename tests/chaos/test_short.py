@@ -119,6 +119,6 @@ def test_steady_load_with_kills_and_restarts_loses_nothing_and_lets_nothing_grow
 
 
 def test_a_certificate_changes_under_load_and_no_prompt_is_lost(tmp_path: Path) -> None:
-    finding = rotations.rotations(tmp_path, 2)
+    finding = rotations.rotations(tmp_path, 3)
 
     assert finding.unmet == ()
