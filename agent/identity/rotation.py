@@ -260,7 +260,7 @@ class Rotation:
         self._try(pair)
 
     def _try(self, pair: Pair) -> None:
-        """Let the next link begin with this pair; its request is answered, its key is never asked with again."""
+        """Let the next link begin with this pair; its request is answered, its key never asked with again."""
         self._candidate = None
         self._pairs.try_next(pair)
         self._pending.forget()
