@@ -48,9 +48,9 @@ def check(inventory: InventoryFile = DEFAULT_INVENTORY, *, as_json: AsJson = Fal
             raise
         typer.echo(json.dumps([asdict(line) for line in error.lines], indent=2))
         raise typer.Exit(error.exit_code) from error
-    words = (
-        f"{len(found.devices)} devices, {len(found.claims)} claims, {len(found.clients)} clients: all is well"
-    )
+    found_of = {"device": len(found.devices), "claim": len(found.claims), "client": len(found.clients)}
+    counts = (f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in found_of.items())
+    words = f"{', '.join(counts)}: all is well"
     typer.echo("[]" if as_json else words)
 
 

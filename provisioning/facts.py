@@ -100,14 +100,19 @@ def trusted(fleet: Fleet, authorities: str) -> str:
     Raises:
         ConfigError: the file that the inventory names cannot be read.
     """
-    given = fleet.inventory.broker.ca_file
-    if not given:
+    if not fleet.inventory.broker.ca_file:
         return authorities
-    path = fleet.places.inventory.parent / given
+    path = trusted_file(fleet)
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"broker.ca_file: cannot read {path} as text ({error}); mend the path") from error
+
+
+def trusted_file(fleet: Fleet) -> Path:
+    """Return the file with whom devices trust: the operator's own, or what the authority has told last."""
+    given = fleet.inventory.broker.ca_file
+    return fleet.places.inventory.parent / given if given else fleet.places.authorities
 
 
 def revocations_digest(fleet: Fleet) -> str:

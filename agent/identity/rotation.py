@@ -260,11 +260,7 @@ class Rotation:
         self._try(pair)
 
     def _try(self, pair: Pair) -> None:
-        """Let the next link begin with this pair; what becomes of it comes as news.
-
-        Its request is answered, also when the power went before that was noted: asking again with the same
-        key would bring the same certificate again.
-        """
+        """Let the next link begin with this pair; its request is answered, its key never asked with again."""
         self._candidate = None
         self._pairs.try_next(pair)
         self._pending.forget()

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import math
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +49,11 @@ class Row:
 def table(rows: list[Row]) -> str:
     """Return the table as Markdown, and below it what is not met."""
     lines = [_line(HEAD), _line(("---",) * len(HEAD)), *(_line(row.cells()) for row in rows)]
-    unmet = [f"* {row.scenario.fault}: {complaint}" for row in rows for complaint in row.finding.unmet]
+    unmet = [
+        f"* {row.scenario.fault}: {complaint}" + (f" ({times} times)" if times > 1 else "")
+        for row in rows
+        for complaint, times in Counter(row.finding.unmet).items()
+    ]
     return "\n".join([*lines, *(["", "Not met:", "", *unmet] if unmet else [])]) + "\n"
 
 

@@ -11,6 +11,7 @@ from rig.authority import Authority
 from rig.box import DEVICE, TOPICS
 from rig.kinds import StartBroker
 from rig.mosquitto import Mosquitto
+from rig.newcomer import wait_until
 from rig.renewing import DUE_DAYS, RENEW_AT, SOON, Link, Service
 from rig.requester import PATIENCE_S, requester_on
 
@@ -206,12 +207,14 @@ def test_a_certificate_that_is_over_goes_the_way_of_the_claim(
     def enrol() -> Pair:
         return authority.enrol(folder, DEVICE, DUE_DAYS)
 
-    link_up(enrol)
-    service.next_ask()  # which travels on a link that the new certificate has opened
+    def is_new() -> bool:
+        current = Pairs(folder).current
+        return current is not None and current.number == old.number + 1
 
-    current = Pairs(folder).current
-    assert current is not None
-    assert current.number == old.number + 1
+    link_up(enrol)
+    wait_until(is_new)
+
+    service.next_ask()  # which travels on a link that the new certificate has opened
 
 
 def test_an_enrolment_that_fails_is_told_to_the_operator(authority: Authority, folder: Path) -> None:

@@ -195,12 +195,48 @@ def test_a_bundle_brings_promptd_too(farm: Farm, run: Run) -> None:
     assert {"claim.pem", "claim.key", "token", next(farm.dist.iterdir()).name} < set(listed.stdout.split())
 
 
+@pytest.mark.usefixtures("applied")
 def test_ansible_gets_the_hosts_with_an_address_and_their_settings(run: Run) -> None:
     hosts = json.loads(run("ansible").stdout)["all"]["children"]["presses"]["hosts"]
 
     assert hosts.keys() == {"box-1"}
     assert (hosts["box-1"]["ansible_host"], hosts["box-1"]["ansible_port"]) == ("10.0.0.17", 2222)
     assert 'device_id = "box-1"' in hosts["box-1"]["promptd_settings"]
+
+
+@pytest.mark.usefixtures("applied")
+def test_ansible_brings_whom_to_trust_and_a_claim_to_who_has_no_certificate(farm: Farm, run: Run) -> None:
+    farm.write({"box-1": {"serial": "S1"}, "box-3": {"serial": "S3"}}, REST)
+
+    whole = json.loads(run("ansible").stdout)["all"]
+
+    hosts = whole["children"]["presses"]["hosts"]
+    claim = farm.folder / "fleet" / "claims" / "line-7"
+    assert whole["vars"] == {"promptd_ca_file": str(farm.folder / "fleet" / "authorities.pem")}
+    assert hosts["box-3"]["promptd_claim_certificate"] == str(claim / "claim.pem")
+    assert hosts["box-3"]["promptd_claim_key"] == str(claim / "claim.key")
+    assert (farm.folder / "fleet" / "authorities.pem").is_file()
+    assert (claim / "claim.key").is_file()
+    assert "promptd_claim_key" not in hosts["box-1"]
+
+
+def test_ansible_is_told_to_apply_first_when_there_is_nobody_to_trust(run: Run) -> None:
+    done = run("ansible")
+
+    assert (done.returncode, done.stdout) == (78, "")
+    assert "run promptd-fleet apply first" in done.stderr
+
+
+@pytest.mark.usefixtures("applied")
+def test_every_variable_for_ansible_is_one_that_the_role_knows(farm: Farm, run: Run) -> None:
+    role = Path(__file__).parents[2] / "provisioning/ansible/roles/promptd/defaults/main.yml"
+    known = {line.partition(":")[0] for line in role.read_text().splitlines() if line.startswith("promptd_")}
+    farm.write({"box-3": {"serial": "S3"}}, REST)
+
+    whole = json.loads(run("ansible").stdout)["all"]
+
+    host = whole["children"]["presses"]["hosts"]["box-3"]
+    assert {name for name in {*whole["vars"], *host} if name.startswith("promptd_")} <= known
 
 
 def test_every_command_has_an_example(run: Run) -> None:

@@ -128,7 +128,7 @@ def test_what_cloud_init_runs_on_a_new_box_is_sound_shell(tmp_path: Path) -> Non
 
 
 def test_the_sample_inventory_sets_only_what_the_role_knows() -> None:
-    known = {*yaml.safe_load((ROLE / "defaults/main.yml").read_text()), "promptd_device"}
+    known = {*yaml.safe_load((ROLE / "defaults/main.yml").read_text())}
     inventory = yaml.safe_load((HOUSE / "provisioning/ansible/inventory.yml").read_text())
 
     hosts = [host for group in inventory["all"]["children"].values() for host in group["hosts"].values()]
