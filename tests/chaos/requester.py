@@ -63,6 +63,9 @@ class Requester:
         self._closing = threading.Event()
         self.states: list[tuple[float, str]] = []
         """Every status the device told, with the moment it was heard."""
+        self.longest_silence_s = 0.0
+        """Between two answers, since requests are kept open."""
+        self._answered_s = math.inf
         self._client = self._build(port, tls)
         self._pacer = threading.Thread(target=self._pace, name="pacer", daemon=True)
 
@@ -91,6 +94,8 @@ class Requester:
         """Keep so many requests open at any time; 0 begins no new one."""
         with self._news:
             self._window = window
+            if window:
+                self._answered_s, self.longest_silence_s = time.monotonic(), 0.0
 
     def wait_for(self, question: Question, timeout_s: float = PATIENCE_S) -> bool:
         """Wait for the answer; tell whether it came."""
@@ -200,4 +205,7 @@ class Requester:
             question.due_s = time.monotonic() + min(wait_ms / 1000, self._repeat_s)
         else:
             question.answers.append(bytes(message.payload))
+            now_s = time.monotonic()
+            self.longest_silence_s = max(self.longest_silence_s, now_s - self._answered_s)
+            self._answered_s = now_s
             self._open.pop(question.correlation, None)

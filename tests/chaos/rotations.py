@@ -51,10 +51,14 @@ class _Stage:
         return pair.serial_number if pair else 0
 
     def finish(self, done: int, missing: list[str]) -> Finding:
-        """Count, and say where the goal is not met."""
+        """Count, and say where the goal is not met.
+
+        The log has each link; what it leaves out (the goodbye, the subscriptions) is in the longest silence.
+        """
+        silence_s = self.requester.longest_silence_s
         tally = self.requester.settle()
         self.device.look()
-        gaps_s = _gaps_s(list(self.device.child.lines))
+        gaps_s = [*_gaps_s(list(self.device.child.lines)), silence_s]
         found = (*tally.complaints(), *self.device.surprises, *missing)
         return Finding(done, tally, found, tuple(late(gaps_s, GAP_S)), tuple(gaps_s))
 

@@ -37,7 +37,6 @@ class Link:
         assert pair
         self._broker: Broker
         self._wake, self._stopping = threading.Event(), threading.Event()
-        self._broker: Broker
         reconnect = lambda: self._broker.reconnect()  # noqa: E731, PLW0108 -- there is no broker yet
         around = Surroundings(TOPICS, self._publish, reconnect, self._wake.set, enrol)
         self.rotation = Rotation(self.pairs, pair, Pending(folder, DEVICE), around, RENEW_AT, SOON)
