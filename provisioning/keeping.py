@@ -8,7 +8,7 @@ from agent.wire.access import FLEET_USER
 from agent.wire.errors import ConfigError
 from provisioning.inventory import BROKER_NAME, Inventory, claim_user
 from provisioning.places import Places
-from provisioning.registry_rows import Holder
+from provisioning.roles import Role
 
 AUTHORITIES = "ca.pem"
 
@@ -19,7 +19,7 @@ class Keeping:
 
     holder: str
     """Common name of the certificate; the MQTT user."""
-    party: Holder
+    party: Role
     folder: Path
     certificate: str = "cert.pem"
     key: str = "key.pem"
@@ -61,11 +61,11 @@ def keepings(inventory: Inventory, places: Places) -> tuple[Keeping, ...]:
     A broker whose authority is another one has its certificate from there.
     """
     broker = inventory.broker
-    own = Keeping(BROKER_NAME, Holder.BROKER, places.broker, hosts=broker.every_name)
+    own = Keeping(BROKER_NAME, Role.BROKER, places.broker, hosts=broker.every_name)
     claims = (
         Keeping(
             claim_user(name),
-            Holder.CLAIM,
+            Role.CLAIM,
             places.claim(name),
             "claim.pem",
             "claim.key",
@@ -73,10 +73,10 @@ def keepings(inventory: Inventory, places: Places) -> tuple[Keeping, ...]:
         )
         for name, claim in inventory.claims.items()
     )
-    clients = (Keeping(name, Holder.CLIENT, places.client(name)) for name in inventory.clients)
+    clients = (Keeping(name, Role.CLIENT, places.client(name)) for name in inventory.clients)
     return (
         *(() if broker.ca_file else (own,)),
-        Keeping(FLEET_USER, Holder.FLEET, places.service),
+        Keeping(FLEET_USER, Role.FLEET, places.service),
         *claims,
         *clients,
     )

@@ -18,7 +18,8 @@ from provisioning.facts import (
 )
 from provisioning.inventory import FleetDevice, Inventory
 from provisioning.keeping import Keeping
-from provisioning.registry_rows import INVENTORY, Certificate, Holder
+from provisioning.registry_rows import INVENTORY, Certificate
+from provisioning.roles import Role
 
 RENEWED_WITH_LEFT = 1 / 3
 """Certificates that do not renew themselves are made anew when this share of their life is left."""
@@ -91,7 +92,7 @@ def _certificates(facts: Facts, again: frozenset[str]) -> Iterator[Step]:
             continue
         latest = facts.latest.get(keeping.holder)
         is_revoked = latest is not None and latest.revoked_s is not None
-        if keeping.holder in again or (is_revoked and keeping.party is Holder.BROKER):
+        if keeping.holder in again or (is_revoked and keeping.party is Role.BROKER):
             yield Step(Kind.CERTIFICATE, keeping.holder, "it was asked for")
         elif latest and is_revoked:
             yield Step(Kind.LOOK, keeping.holder, _revoked(latest, keeping.holder))
@@ -130,7 +131,7 @@ def _left(inventory: Inventory, facts: Facts, *, revoke: bool) -> Iterator[Step]
     listed = {*inventory.devices, *(keeping.holder for keeping in facts.keepings)}
     for holder, latest in facts.latest.items():
         origin = facts.devices[holder].origin if holder in facts.devices else INVENTORY
-        has_left = holder not in listed and origin == INVENTORY and latest.party is not Holder.BROKER
+        has_left = holder not in listed and origin == INVENTORY and latest.party is not Role.BROKER
         if has_left and latest.is_good(facts.now_s):
             left = _days(latest.not_after_s - facts.now_s)
             why = f"it left the inventory, and its certificate is good for {left} more"
@@ -153,7 +154,7 @@ def _revocations(facts: Facts, steps: list[Step]) -> Iterator[Step]:
 def _broker(facts: Facts, steps: list[Step]) -> Iterator[Step]:
     changes = (Kind.AUTHORITY, Kind.REMOVE, Kind.REVOKE, Kind.REVOCATIONS)
     has_new = any(step.kind in changes for step in steps)
-    own = {keeping.holder for keeping in facts.keepings if keeping.party is Holder.BROKER}
+    own = {keeping.holder for keeping in facts.keepings if keeping.party is Role.BROKER}
     cut_off = {holder for holder, latest in facts.latest.items() if latest.revoked_s is not None}
     has_new = has_new or any(
         step.kind is Kind.CERTIFICATE and step.subject in own | cut_off for step in steps

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from agent.wire.errors import AgentError, ConfigError
-from provisioning.registry_rows import Certificate, Device, Holder, Mark, Token, token_digest
+from provisioning.registry_rows import Certificate, Device, Mark, Token, token_digest
+from provisioning.roles import Role
 
 SCHEMA = Path(__file__).with_name("schema")
 PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000")
@@ -242,7 +243,7 @@ class Registry:
 
 
 def _certificate(number: str, holder: str, party: str, *rest: Any) -> Certificate:  # noqa: ANN401 -- a row
-    return Certificate(number, holder, Holder(party), *rest)
+    return Certificate(number, holder, Role(party), *rest)
 
 
 def _now(now_s: float | None) -> float:

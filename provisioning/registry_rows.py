@@ -2,20 +2,11 @@
 
 import hashlib
 from dataclasses import dataclass
-from enum import StrEnum
+
+from provisioning.roles import Role
 
 INVENTORY = "inventory"
 """The origin of a device that the inventory names; every other origin is the name of a claim."""
-
-
-class Holder(StrEnum):
-    """What kind of member a certificate was made for."""
-
-    DEVICE = "device"
-    CLIENT = "client"
-    CLAIM = "claim"
-    FLEET = "fleet"
-    BROKER = "broker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +29,7 @@ class Certificate:
     """Its serial number, hexadecimal, lower case."""
     holder: str
     """Its common name, which is the MQTT user."""
-    party: Holder
+    party: Role
     not_before_s: float
     not_after_s: float
     key_digest: str

@@ -8,7 +8,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
-from provisioning.authority.signer import PublicKey, Role, Subject, purpose
+from provisioning.authority.signer import PublicKey, Subject, purpose
+from provisioning.roles import Role
 
 SigningKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 SMALL_CURVE_BITS = 256

@@ -17,13 +17,14 @@ from agent.wire.errors import ConfigError
 from provisioning.authority import keys
 from provisioning.authority.errors import RequestRefusedError
 from provisioning.authority.opening import open_signer
-from provisioning.authority.signer import Issued, Revoked, Role, Signer, Subject, common_name
+from provisioning.authority.signer import Issued, Revoked, Signer, Subject, common_name
 from provisioning.broker.mosquitto import REVOCATIONS as REVOCATIONS_FILE
 from provisioning.device_settings import settings_of, toml
 from provisioning.facts import BROKER, REVOCATIONS, revocations_digest, trusted
 from provisioning.fleet import Fleet
 from provisioning.keeping import Keeping
-from provisioning.registry_rows import INVENTORY, Certificate, Device, Holder
+from provisioning.registry_rows import INVENTORY, Certificate, Device
+from provisioning.roles import Role
 
 DAY_S = 86_400
 LIST_DAYS = 30
@@ -54,7 +55,7 @@ class Registrar:
             AuthorityError: the authority cannot sign.
             ConfigError: the files cannot be written.
         """
-        subject = Subject(keeping.holder, Role(str(keeping.party)), keeping.hosts)
+        subject = Subject(keeping.holder, keeping.party, keeping.hosts)
         days = min(self._fleet.inventory.authority.days, (keeping.until_s - time.time()) / DAY_S)
         made = keys.make(self._open(), subject, days)
         self._note(made.issued, keeping.holder, keeping.party)
@@ -80,7 +81,7 @@ class Registrar:
         issued = self._open().sign(
             request, Subject(device, Role.DEVICE), self._fleet.inventory.authority.days
         )
-        self._note(issued, device, Holder.DEVICE)
+        self._note(issued, device, Role.DEVICE)
         return CertificateReply(
             accepted=True,
             verdicts=(Verdict(step="signing", passed=True),),
@@ -142,13 +143,13 @@ class Registrar:
                 self._signer = open_signer(self._fleet.inventory.authority, self._fleet.places.authority)
             return self._signer
 
-    def _note(self, issued: Issued, holder: str, party: Holder) -> None:
+    def _note(self, issued: Issued, holder: str, party: Role) -> None:
         row = certificate_row(issued, holder, party)
         self._fleet.audit.add("sign", holder, number=row.number, party=str(party))
         self._fleet.registry.add_certificate(row)
 
 
-def certificate_row(issued: Issued, holder: str, party: Holder) -> Certificate:
+def certificate_row(issued: Issued, holder: str, party: Role) -> Certificate:
     """Return what the registry keeps of a certificate."""
     key = issued.certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return Certificate(

@@ -6,7 +6,6 @@ Of a request only the key is taken. What it wishes beside that is never trusted:
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol, Self
 
 from cryptography import x509
@@ -17,21 +16,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from agent.wire.topics import IDENTIFIER
 from provisioning.authority.errors import AuthorityError, RequestRefusedError
+from provisioning.roles import Role
 
 CURVES = ("secp256r1", "secp384r1")
 SMALLEST_RSA_BITS = 2048
 
 PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
-
-
-class Role(StrEnum):
-    """What a certificate is for."""
-
-    DEVICE = "device"
-    CLIENT = "client"
-    CLAIM = "claim"
-    FLEET = "fleet"
-    BROKER = "broker"
 
 
 @dataclass(frozen=True, slots=True)

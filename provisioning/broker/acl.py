@@ -11,10 +11,10 @@ from agent.wire.access import FLEET_USER, TABLE, Access, Party
 from agent.wire.topics import VERSION
 from provisioning.inventory import Inventory, claim_user
 from provisioning.registry import Registry
-from provisioning.registry_rows import Holder
+from provisioning.roles import Role
 
 EVERY_NAME = "+"
-GUESTS = (Holder.CLIENT, Holder.CLAIM)
+GUESTS = (Role.CLIENT, Role.CLAIM)
 
 
 class May(StrEnum):

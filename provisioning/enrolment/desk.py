@@ -17,7 +17,7 @@ from agent.wire.errors import AgentError
 from provisioning.audit import OK, REFUSED, Audit
 from provisioning.authority.errors import RequestRefusedError
 from provisioning.authority.registrar import certificate_row
-from provisioning.authority.signer import Issued, Role, Signer, Subject
+from provisioning.authority.signer import Issued, Signer, Subject
 from provisioning.device_settings import settings_of, toml
 from provisioning.enrolment.asked import UnreadableError, read
 from provisioning.enrolment.cases import Case, Enrolment, Renewal
@@ -25,7 +25,8 @@ from provisioning.enrolment.door import Rate
 from provisioning.enrolment.verdicts import misnamed
 from provisioning.inventory import Inventory
 from provisioning.registry import Registry
-from provisioning.registry_rows import Certificate, Holder
+from provisioning.registry_rows import Certificate
+from provisioning.roles import Role
 
 LOG = structlog.get_logger("promptd.enrolment")
 
@@ -115,7 +116,7 @@ class Desk:
         """Note what was signed; the audit log has it before the registry, and the registry before the box."""
         now = self._now()
         case.note(now)
-        row = replace(certificate_row(issued, case.name, Holder.DEVICE), issued_s=now.timestamp())
+        row = replace(certificate_row(issued, case.name, Role.DEVICE), issued_s=now.timestamp())
         self._registry.add_certificate(row)
         self._audit.add(
             case.action, case.name, OK, by=case.subject, serial=case.asked.serial, number=row.number

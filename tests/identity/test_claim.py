@@ -8,7 +8,7 @@ from rig.authority import Authority
 from agent.identity.claim import CERTIFICATE, KEY, TOKEN, Claim, find_claim
 from agent.settings import BrokerSettings, IdentitySettings
 from agent.wire.errors import ConfigError
-from provisioning.authority.signer import Role
+from provisioning.roles import Role
 
 NAME = "claim-line-7"
 

@@ -12,7 +12,8 @@ from rig.plant import CLAIM_USER, Plant
 from agent.identity.enrol import RefusedError
 from agent.settings import Settings
 from agent.wire.errors import ConfigError
-from provisioning.authority.signer import Role, Subject
+from provisioning.authority.signer import Subject
+from provisioning.roles import Role
 
 STEPS = (
     "claim_found",

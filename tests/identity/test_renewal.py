@@ -18,7 +18,8 @@ from agent.wire.certificates import CertificateReply, digest_of
 from provisioning.authority.opening import open_signer
 from provisioning.authority.root import make_issuing, make_root
 from provisioning.authority.settings import AuthoritySettings
-from provisioning.authority.signer import Role, Signer, Subject
+from provisioning.authority.signer import Signer, Subject
+from provisioning.roles import Role
 
 SEVEN_MINUTES = 0.005
 """In days; a certificate that begins an hour ago is due at once then."""

@@ -18,7 +18,8 @@ from provisioning.authority.errors import AuthorityError, RequestRefusedError
 from provisioning.authority.opening import open_signer
 from provisioning.authority.root import make_issuing, make_root
 from provisioning.authority.settings import AuthoritySettings
-from provisioning.authority.signer import Revoked, Role, Signer, Subject
+from provisioning.authority.signer import Revoked, Signer, Subject
+from provisioning.roles import Role
 
 BOX = Subject("box-17", Role.DEVICE)
 PASSPHRASE = b"a passphrase of a test"

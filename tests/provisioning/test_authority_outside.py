@@ -16,7 +16,8 @@ from rig.requests import new_key, request_of
 from provisioning.authority.errors import AuthorityError
 from provisioning.authority.opening import open_signer
 from provisioning.authority.settings import AuthoritySettings
-from provisioning.authority.signer import Revoked, Role, Signer, Subject
+from provisioning.authority.signer import Revoked, Signer, Subject
+from provisioning.roles import Role
 
 BOX = Subject("box-17", Role.DEVICE)
 SIGN = """\

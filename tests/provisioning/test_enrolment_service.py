@@ -17,7 +17,8 @@ from agent.identity.enrol import RefusedError
 from agent.wire.access import FLEET_USER
 from agent.wire.certificates import MAX_REQUEST_BYTES, CertificateReply, Verdict, digest_of
 from agent.wire.topics import EnrolmentTopics
-from provisioning.authority.signer import Role, Subject
+from provisioning.authority.signer import Subject
+from provisioning.roles import Role
 
 KILLS_ITS_PARENT_ONCE = "[ -e killed ] || { touch killed; kill -9 $PPID; }"
 

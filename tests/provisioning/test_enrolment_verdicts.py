@@ -11,7 +11,8 @@ from agent.wire.certificates import Verdict
 from provisioning.enrolment.asked import Asked, Proven
 from provisioning.enrolment.verdicts import History, Known, KnownDevice, judge_enrolment, judge_renewal
 from provisioning.inventory import Claim
-from provisioning.registry_rows import Certificate, Device, Holder, Token
+from provisioning.registry_rows import Certificate, Device, Token
+from provisioning.roles import Role
 
 NOW = dt.datetime(2026, 11, 20, 12, 0, tzinfo=dt.UTC)
 NOW_S = NOW.timestamp()
@@ -43,7 +44,7 @@ GOOD = Known(
 )
 TOKEN = "a token"  # noqa: S105 -- of nobody
 ASKED = asked_by(serial="S17", token=TOKEN)
-OLD = Certificate("ab12", "box-17", Holder.DEVICE, 0, NOW_S - 1, "another key", "PEM", NOW_S - 86_400)
+OLD = Certificate("ab12", "box-17", Role.DEVICE, 0, NOW_S - 1, "another key", "PEM", NOW_S - 86_400)
 LOST = replace(OLD, revoked_s=NOW_S - 5, reason="stolen")
 BOX = Device("box-17", "S17", "", "line-7", NOW_S - 86_400)
 

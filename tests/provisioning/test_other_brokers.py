@@ -13,7 +13,8 @@ from provisioning.broker import emqx, hivemq
 from provisioning.broker.acl import Rights, rights_of
 from provisioning.inventory_file import read_inventory
 from provisioning.registry import Registry
-from provisioning.registry_rows import Certificate, Holder
+from provisioning.registry_rows import Certificate
+from provisioning.roles import Role
 
 Allows = Callable[[str, str, str], bool]
 DEVICE, CLIENT = "promptd/v1/device", "promptd/v1/client"
@@ -63,7 +64,7 @@ def rights(tmp_path_factory: pytest.TempPathFactory) -> Rights:
     folder = tmp_path_factory.mktemp("rights")
     (folder / "fleet.yaml").write_text(INVENTORY)
     with Registry(folder / "registry.db") as registry:
-        registry.add_certificate(Certificate("0a", "box-3", Holder.DEVICE, 0, 9e9, "key", "PEM", 1.0))
+        registry.add_certificate(Certificate("0a", "box-3", Role.DEVICE, 0, 9e9, "key", "PEM", 1.0))
         registry.revoke("box-3", "stolen")
         return rights_of(read_inventory(folder / "fleet.yaml"), registry)
 

@@ -12,10 +12,11 @@ from agent.wire.errors import ConfigError
 from provisioning.broker.acl import rights_of
 from provisioning.inventory import FleetBroker, Inventory
 from provisioning.registry import Registry, RegistryError
-from provisioning.registry_rows import INVENTORY, Certificate, Device, Holder
+from provisioning.registry_rows import INVENTORY, Certificate, Device
+from provisioning.roles import Role
 
 BOX = Device("box-1", "A1", "presses", INVENTORY, 1.0)
-CERTIFICATE = Certificate("0a", "box-1", Holder.DEVICE, 0.0, 100.0, "key", "PEM", 1.0)
+CERTIFICATE = Certificate("0a", "box-1", Role.DEVICE, 0.0, 100.0, "key", "PEM", 1.0)
 
 
 @pytest.fixture
@@ -123,7 +124,7 @@ def test_a_client_that_left_the_inventory_is_shut_out_and_does_not_become_a_devi
     registry: Registry,
 ) -> None:
     broker = FleetBroker(url="mqtts://broker.example")
-    registry.add_certificate(replace(CERTIFICATE, holder="dashboard", party=Holder.CLIENT))
+    registry.add_certificate(replace(CERTIFICATE, holder="dashboard", party=Role.CLIENT))
 
     rights = rights_of(Inventory(broker=broker), registry)
 

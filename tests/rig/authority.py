@@ -13,7 +13,8 @@ from provisioning.authority.keys import make
 from provisioning.authority.opening import open_signer
 from provisioning.authority.root import make_issuing, make_root
 from provisioning.authority.settings import AuthoritySettings
-from provisioning.authority.signer import Issued, Role, Subject
+from provisioning.authority.signer import Issued, Subject
+from provisioning.roles import Role
 
 PASSPHRASE = b"correct horse"
 LOOPBACK = ("127.0.0.1", "localhost")

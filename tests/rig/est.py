@@ -10,7 +10,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from provisioning.authority import keys
-from provisioning.authority.signer import Role, Signer, Subject, common_name
+from provisioning.authority.signer import Signer, Subject, common_name
+from provisioning.roles import Role
 
 PASSWORD = "of a test"  # noqa: S105 -- a test's
 LOGIN = "Basic " + base64.b64encode(f"fleet:{PASSWORD}".encode()).decode()

@@ -12,7 +12,7 @@ from provisioning.authority import keys
 from provisioning.authority.opening import open_signer
 from provisioning.authority.registrar import Registrar
 from provisioning.authority.root import make_issuing, make_root
-from provisioning.authority.signer import Role, Signer, Subject
+from provisioning.authority.signer import Signer, Subject
 from provisioning.broker.bring import bring_to_broker
 from provisioning.claims import new_tokens
 from provisioning.enrolment.desk import Desk
@@ -20,6 +20,7 @@ from provisioning.fleet import Fleet
 from provisioning.inventory_file import read_inventory
 from provisioning.places import Places
 from provisioning.registry import Registry
+from provisioning.roles import Role
 from rig.mosquitto import free_port
 from rig.process import Child
 
