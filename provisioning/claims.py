@@ -10,7 +10,6 @@ from provisioning.bundle import InstallBundle, archive
 from provisioning.facts import Facts, told_to
 from provisioning.fleet import Fleet
 from provisioning.inventory import Claim, FleetDevice
-from provisioning.keeping import AUTHORITIES
 
 TOKEN_BYTES = 20
 """160 bits: nobody guesses it within the life of a claim."""
@@ -83,16 +82,6 @@ def write_bundle(
         replace_durably(to.absolute(), archive(contents, installs))
     except OSError as error:
         raise ConfigError(f"cannot write {to}: {error.strerror}; choose another place") from error
-
-
-def hand_out(fleet: Fleet, claim: str) -> dict[str, bytes]:
-    """Return what every box of a batch gets: claim certificate, its key, and whom to trust.
-
-    Raises:
-        ClaimError: the claim has no certificate yet.
-    """
-    folder = fleet.places.claim(claim)
-    return {name: _read(folder / name, claim) for name in (CERTIFICATE, KEY, AUTHORITIES)}
 
 
 def _lets_in(claim: Claim, device: FleetDevice) -> bool:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from agent.client import Client
-from agent.settings import BrokerSettings
 from provisioning import onbox
 from provisioning.authority.registrar import Registrar
 from provisioning.bundle import InstallBundle, archive
@@ -88,18 +87,8 @@ class DeviceWork:
             return
         self._watch.begun(device, "waiting until it is ready")
         # A stopped agent says `offline`, so an old `ready` has gone by now.
-        with Client(self._broker_settings(), device) as client:
+        with Client(self._fleet.link, device) as client:
             client.wait_for("status", lambda status: status["state"] == "ready", READY_TIMEOUT_S)
 
     def _reach(self, device: str) -> Reach:
         return Reach(self._fleet.inventory.ssh, self._fleet.inventory.devices[device].address)
-
-    def _broker_settings(self) -> BrokerSettings:
-        broker, keys = self._fleet.inventory.broker, self._fleet.places.service
-        return BrokerSettings(
-            url=broker.url,
-            root=broker.root,
-            ca_file=keys / "ca.pem",
-            cert_file=keys / "cert.pem",
-            key_file=keys / "key.pem",
-        )

@@ -5,9 +5,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.settings import BrokerSettings
 from provisioning.audit import Audit
 from provisioning.inventory import Inventory
 from provisioning.inventory_file import read_inventory
+from provisioning.keeping import AUTHORITIES
 from provisioning.places import Places, places_of
 from provisioning.registry import Registry
 
@@ -20,6 +22,18 @@ class Fleet:
     places: Places
     registry: Registry
     audit: Audit
+
+    @property
+    def link(self) -> BrokerSettings:
+        """How this machine connects to the broker: as the provisioning service."""
+        broker, folder = self.inventory.broker, self.places.service
+        return BrokerSettings(
+            url=broker.url,
+            root=broker.root,
+            ca_file=folder / AUTHORITIES,
+            cert_file=folder / "cert.pem",
+            key_file=folder / "key.pem",
+        )
 
 
 @contextmanager

@@ -69,7 +69,7 @@ def accept(
 
 
 def _accept(reply: CertificateReply, config: Path | None) -> Pair:
-    """Write settings and pair in this order: only the pair makes the box believe that it has a name.
+    """Take what was handed out, while promptd rests.
 
     Raises:
         ConfigError: promptd runs, or the settings do not fit this box.
@@ -78,22 +78,13 @@ def _accept(reply: CertificateReply, config: Path | None) -> Pair:
     from agent.identity.request import Pending  # noqa: PLC0415 -- brings cryptography in
 
     own = configuration.load_own(config)
-    pairs, pending = Pairs(own.identity_dir), Pending(own.identity_dir)
     with hold(own.state_dir / "lock"):
-        fresh = pending.receive(pairs, reply.certificate, reply.authorities)
-        try:
-            kept = configuration.provision(reply.settings, config)
-            if kept.device_id != fresh.name:
-                raise ConfigError(
-                    f"the certificate is made for {fresh.name!r}, but device_id is {kept.device_id!r}; mend "
-                    f"promptd.toml, or ask with the other name"
-                )
-        except AgentError:
-            pairs.give_up(fresh)
-            raise
-        pairs.promote(fresh)
-        pending.forget()
-    return fresh
+        return Pending(own.identity_dir).accept(
+            Pairs(own.identity_dir),
+            reply,
+            lambda settings: configuration.provision(settings, config),
+            "mend promptd.toml, or ask with the other name",
+        )
 
 
 def _reply(source: str) -> CertificateReply:

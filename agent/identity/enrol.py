@@ -184,20 +184,14 @@ class _Enrolment:
 
     def _take(self, reply: CertificateReply) -> Pair | None:
         """Keep what was handed out; what cannot be used is asked for again."""
-        fresh = None
         try:
-            fresh = self._asks.pending.receive(self._pairs, reply.certificate, reply.authorities)
-            kept = self._around.keep_settings(reply.settings)
-            if kept.device_id != fresh.name:
-                raise ConfigError(
-                    f"the certificate is made for {fresh.name!r}, but the settings say device_id = "
-                    f"{kept.device_id!r}; remove device_id from this box's promptd.toml and environment"
-                )
-            self._pairs.promote(fresh)
-            self._asks.pending.forget()
+            fresh = self._asks.pending.accept(
+                self._pairs,
+                reply,
+                self._around.keep_settings,
+                "remove device_id from this box's promptd.toml and environment",
+            )
         except AgentError as error:
-            if fresh:
-                self._pairs.give_up(fresh)
             self._tell(Verdict(step="keeping", passed=False, reason=str(error)))
             self._show(f"enrolment waits: {error}")
             return None

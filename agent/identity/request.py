@@ -3,13 +3,15 @@
 import base64
 import contextlib
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from agent.host.durable import replace_durably
 from agent.identity import pem
 from agent.identity.pair import Pair, Pairs
-from agent.wire.certificates import Proof
-from agent.wire.errors import ConfigError
+from agent.settings import Settings
+from agent.wire.certificates import CertificateReply, Proof
+from agent.wire.errors import AgentError, ConfigError
 
 REQUEST = "request"
 KEY, ASKED = "key.pem", "request.pem"
@@ -76,6 +78,31 @@ class Pending:
         except OSError as error:
             raise ConfigError(f"cannot read {self._key}: {error.strerror}; check identity.folder") from error
         return pairs.add(key, certificate.encode(), authorities.encode())
+
+    def accept(
+        self, pairs: Pairs, reply: CertificateReply, keep_settings: Callable[[str], Settings], advice: str
+    ) -> Pair:
+        """Keep what was handed out, the settings first: only the pair makes a box believe that it has a name.
+
+        `advice` says what to do where the settings of this box name another device.
+
+        Raises:
+            AgentError: certificate or settings cannot be used; the pair of before is in use.
+        """
+        fresh = self.receive(pairs, reply.certificate, reply.authorities)
+        try:
+            kept = keep_settings(reply.settings)
+            if kept.device_id != fresh.name:
+                raise ConfigError(
+                    f"the certificate is made for {fresh.name!r}, but the settings say device_id = "
+                    f"{kept.device_id!r}; {advice}"
+                )
+            pairs.promote(fresh)
+        except AgentError:
+            pairs.give_up(fresh)
+            raise
+        self.forget()
+        return fresh
 
     @property
     def is_waiting(self) -> bool:

@@ -4,12 +4,10 @@ A process that ends in between leaves a certificate that nobody has; the next `a
 """
 
 import datetime as dt
-import hashlib
 import threading
 import time
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from agent.host.durable import replace_durably
 from agent.wire.certificates import CertificateReply, Verdict
@@ -17,7 +15,7 @@ from agent.wire.errors import ConfigError
 from provisioning.authority import keys
 from provisioning.authority.errors import RequestRefusedError
 from provisioning.authority.opening import open_signer
-from provisioning.authority.signer import Issued, Revoked, Signer, Subject, common_name
+from provisioning.authority.signer import Issued, Revoked, Signer, Subject, common_name, key_digest
 from provisioning.broker.mosquitto import REVOCATIONS as REVOCATIONS_FILE
 from provisioning.device_settings import settings_of, toml
 from provisioning.facts import BROKER, REVOCATIONS, revocations_digest, trusted
@@ -151,14 +149,13 @@ class Registrar:
 
 def certificate_row(issued: Issued, holder: str, party: Role) -> Certificate:
     """Return what the registry keeps of a certificate."""
-    key = issued.certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return Certificate(
         number=f"{issued.serial_number:x}",
         holder=holder,
         party=party,
         not_before_s=issued.not_before.timestamp(),
         not_after_s=issued.not_after.timestamp(),
-        key_digest=hashlib.sha256(key).hexdigest(),
+        key_digest=key_digest(issued.certificate.public_key()),
         pem=issued.chain_pem,
         issued_s=time.time(),
     )

@@ -4,6 +4,7 @@ Of a request only the key is taken. What it wishes beside that is never trusted:
 """
 
 import datetime as dt
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, Self
@@ -206,6 +207,11 @@ def _alternative_names(certificate: x509.Certificate) -> set[str]:
 def _is_valid(certificate: x509.Certificate) -> bool:
     now = dt.datetime.now(dt.UTC)
     return certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc
+
+
+def key_digest(key: object) -> str:
+    """Return the SHA-256 of a public key (DER), hexadecimal: whose request it is, however often it comes."""
+    return hashlib.sha256(_encoded(key)).hexdigest()
 
 
 def _encoded(key: object) -> bytes:

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import hashlib
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -15,7 +14,7 @@ from agent.wire.certificates import MAX_REQUEST_BYTES, CertificateRequest, Proof
 from agent.wire.errors import InvalidField, InvalidJson
 from agent.wire.json_text import read_object, refuse_repeated_keys
 from provisioning.authority.errors import RequestRefusedError
-from provisioning.authority.signer import agreed_key, common_name
+from provisioning.authority.signer import agreed_key, common_name, key_digest
 
 
 class UnreadableError(Exception):
@@ -78,8 +77,7 @@ def _first_fault(error: ValidationError) -> str:
 def _understood(asked: CertificateRequest) -> Asked:
     try:
         request = x509.load_pem_x509_csr(asked.request.encode())
-        key = request.public_key()
-        der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+        digest = key_digest(request.public_key())
         name = common_name(request)
     except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise UnreadableError(
@@ -88,7 +86,7 @@ def _understood(asked: CertificateRequest) -> Asked:
         ) from error
     return Asked(
         request=request,
-        key_digest=hashlib.sha256(der).hexdigest(),
+        key_digest=digest,
         name=name,
         key_fault=_key_fault(request),
         serial=asked.serial.strip(),

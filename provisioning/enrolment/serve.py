@@ -32,7 +32,6 @@ from provisioning.enrolment.rules import BrokerRules
 from provisioning.enrolment.watched import WatchedInventory
 from provisioning.facts import trusted
 from provisioning.fleet import Fleet
-from provisioning.keeping import AUTHORITIES
 
 LOG = structlog.get_logger("promptd.enrolment")
 
@@ -50,7 +49,7 @@ REQUESTS = tuple(each for each in TABLE if Party.FLEET in each.readers and each.
 
 def service_of(fleet: Fleet, signer: Signer) -> "Service":
     """Return the service of a fleet; it reads the inventory again whenever that changes."""
-    inventory, places = WatchedInventory(fleet.places.inventory), fleet.places.service
+    inventory = WatchedInventory(fleet.places.inventory)
 
     def now() -> Fleet:
         return replace(fleet, inventory=inventory())
@@ -64,14 +63,7 @@ def service_of(fleet: Fleet, signer: Signer) -> "Service":
         trusted=lambda authorities: trusted(now(), authorities),
         enrolled=rules.changed,
     )
-    settings = BrokerSettings(
-        url=fleet.inventory.broker.url,
-        root=fleet.inventory.broker.root,
-        ca_file=places / AUTHORITIES,
-        cert_file=places / "cert.pem",
-        key_file=places / "key.pem",
-    )
-    return Service(settings, desk, rules, _client_id(places))
+    return Service(fleet.link, desk, rules, _client_id(fleet.places.service))
 
 
 def _client_id(folder: Path) -> str:
@@ -167,7 +159,7 @@ class Service:
         kind, source = topic.removeprefix(f"{self._root}/").split("/")[1:3]
         try:
             return (self._desk.enrol if kind == "enrol" else self._desk.renew)(source, payload)
-        except Exception:
+        except Exception:  # border: one request must not end the service for all others
             LOG.exception("request_not_judged", source=source)
             return _put_off(
                 "signing", "the service failed in a way it did not foresee; its log says how", FAILED_S
