@@ -46,6 +46,19 @@ def cpu_quota(root: Path) -> float | None:
     return min((quota for quota in quotas if quota), default=None)
 
 
+class OomCount:
+    """What the kernel kills for want of memory from now on, in the control group of this process."""
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._root = root
+        self._before = oom_kills(root)
+
+    def since(self) -> int | None:
+        """Return how many processes it has killed; None where it does not tell."""
+        now = oom_kills(self._root)
+        return None if now is None or self._before is None else now - self._before
+
+
 def oom_kills(root: Path) -> int | None:
     """Return how often the kernel killed in our group for lack of memory; None where it does not tell.
 

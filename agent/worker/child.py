@@ -8,6 +8,10 @@ from collections.abc import Callable, Sequence
 
 from agent.worker.death import LINE_BYTES, LastWords
 
+GRACE_S = 2.0
+"""For the step that runs when its agent hangs up, and for freeing the model."""
+LAST_WORDS_S = 0.2
+
 
 def start_child(
     arguments: Sequence[str], *, pass_fds: Sequence[int] = (), stdin: int = subprocess.DEVNULL

@@ -22,6 +22,8 @@ SECRET_BYTES = 32
 """What a worker that calls back over TCP sends before its first frame."""
 MOST = 1 << 31
 """More of anything is no honest number, and what is computed from it may be none at all."""
+RECEIVE_BYTES = 65_536
+"""At once: mostly a whole frame, and often several."""
 TICK_S = 1.0
 """So often is told that somebody waits for a frame, and does nothing else."""
 TOLD_CHARS = 500
@@ -194,6 +196,8 @@ class Channel:
 
     def __init__(self, stream: socket.socket) -> None:
         self._stream = stream
+        self._received = bytearray()
+        """What came with the last frame that was taken and belongs to the next ones."""
         self.idle: Callable[[], None] = lambda: None
         """Called by whoever waits for a frame: at once, and now and then."""
 
@@ -248,14 +252,15 @@ class Channel:
 
     def _take(self, size_bytes: int) -> bytes:
         """Return so many bytes, or fewer at the end of the stream."""
-        taken = bytearray()
-        while len(taken) < size_bytes:
+        while len(self._received) < size_bytes:
             self._wait()
-            piece = self._stream.recv(size_bytes - len(taken))
+            piece = self._stream.recv(RECEIVE_BYTES)
             if not piece:
                 break
-            taken += piece
-        return bytes(taken)
+            self._received += piece
+        taken = bytes(self._received[:size_bytes])
+        del self._received[:size_bytes]
+        return taken
 
     def _wait(self) -> None:
         """Wait for bytes as long as the socket would, and tell that this thread lives."""

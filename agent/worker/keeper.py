@@ -18,17 +18,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from agent.hardware.cgroup import oom_kills
+from agent.hardware.cgroup import OomCount
 from agent.host.kernel import keep_no_core
 from agent.host.systemd import Notifier, passed_socket, watchdog_interval_s
-from agent.worker.child import listen_to, start_child
+from agent.worker.child import GRACE_S, LAST_WORDS_S, listen_to, start_child
 from agent.worker.death import Ended, LastWords
 from agent.worker.framing import framed
 
-ROOT = Path("/")
-GRACE_S = 2.0
-"""For the step that runs when the agent hangs up, and for freeing the model."""
-LAST_WORDS_S, TELL_S = 0.2, 1.0
+TELL_S = 1.0
 
 
 class Keeper:
@@ -50,7 +47,7 @@ class Keeper:
 
     def _serve(self, stream: socket.socket) -> None:
         """Let a worker serve this agent until one of them is gone; tell the agent how the worker ended."""
-        before, words = oom_kills(ROOT), LastWords()
+        count, words = OomCount(), LastWords()
         with start_child(["--fd", str(stream.fileno())], pass_fds=[stream.fileno()]) as child:
             ear = listen_to(child, words)
             try:
@@ -58,9 +55,7 @@ class Keeper:
             finally:
                 child.kill()
             ear.join(LAST_WORDS_S)
-        after = oom_kills(ROOT)
-        kills = None if before is None or after is None else after - before
-        body = asdict(Ended(code, kills, words.fresh()))
+        body = asdict(Ended(code, count.since(), words.fresh()))
         stream.settimeout(TELL_S)
         with contextlib.suppress(OSError):  # the agent has hung up
             stream.sendall(framed(json.dumps(body).encode()))

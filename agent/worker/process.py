@@ -11,18 +11,16 @@ from pathlib import Path
 import structlog
 import tenacity
 
-from agent.hardware.cgroup import oom_kills
-from agent.worker.child import listen_to, start_child
+from agent.hardware.cgroup import OomCount
+from agent.worker.child import GRACE_S, LAST_WORDS_S, listen_to, start_child
 from agent.worker.death import BREACH, KILLED, Death, Ended, LastWords, classify
 from agent.worker.frames import SECRET_BYTES, Channel, FromWorker
 
 LOG = structlog.get_logger("promptd.worker")
 
-GRACE_S, LAST_WORDS_S = 2.0, 0.2
 SEND_TIMEOUT_S = 5
 CALL_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S, CONNECT_PAUSE_S = 5.0, 0.1
-ROOT = Path("/")
 ENDED = Death("ended by promptd")
 OUR_KILL = 1 if sys.platform == "win32" else KILLED
 """Exit code of a child that `Popen.kill` has ended."""
@@ -39,7 +37,7 @@ class Worker:
         self._killed_as: Death | None = None
         self._words = LastWords()
         self._ended: Ended | None = None
-        self._oom_kills = oom_kills(ROOT)
+        self._oom_count = OomCount()
         self._ear = listen_to(child, self._words, _log) if child else None
 
     def receive(self) -> FromWorker | None:
@@ -85,11 +83,7 @@ class Worker:
         killed_as = self._killed_as
         if killed_as and (code == OUR_KILL or killed_as.cause == BREACH):
             return killed_as
-        return classify(code, self._words, oom_kills=self._oom_kills_since())
-
-    def _oom_kills_since(self) -> int | None:
-        now = oom_kills(ROOT)
-        return None if now is None or self._oom_kills is None else now - self._oom_kills
+        return classify(code, self._words, oom_kills=self._oom_count.since())
 
     def _death_of_unit(self) -> Death:
         """Say what the keeper of the unit has told, which dies with the unit."""
