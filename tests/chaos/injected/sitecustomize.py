@@ -89,7 +89,7 @@ if IS_WORKER:
             before, self._slots = self._slots, [feed.slot for feed in feeds]
             if not all(feed.start for feed in feeds):
                 _come_by("prefill")
-            elif self._slots == before and len(before) == self.facts.slots:  # nobody waits for a first token
+            elif self._slots == before:  # the same sequences as in the step before, and no new one
                 _come_by("decode")
             return super().forward(feeds)
 
