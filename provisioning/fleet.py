@@ -46,5 +46,8 @@ def open_fleet(inventory_file: Path, actor: str = "") -> Iterator[Fleet]:
     places = places_of(inventory_file)
     inventory = read_inventory(inventory_file)
     places.make()
-    with Registry(places.registry) as registry:
-        yield Fleet(inventory, places, registry, Audit(places.audit, actor))
+    try:
+        with Registry(places.registry) as registry:
+            yield Fleet(inventory, places, registry, Audit(places.audit, actor))
+    finally:
+        places.hand_over()

@@ -1,5 +1,7 @@
 """Where the fleet's files lie: a folder beside the inventory, named like it (`fleet.yaml`: `fleet/`)."""
 
+import contextlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,6 +81,15 @@ class Places:
             raise ConfigError(
                 f"cannot make {self.folder}: {error.strerror}; put the inventory where you may write"
             ) from error
+
+    def hand_over(self) -> None:
+        """Give what root has made here to the owner of the inventory: the service could not use it else."""
+        owner = self.inventory.stat()
+        if os.geteuid() == 0 and owner.st_uid:
+            for path in (self.folder, *self.folder.rglob("*")):
+                with contextlib.suppress(FileNotFoundError):  # the service works here, too
+                    if path.lstat().st_uid == 0:
+                        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def places_of(inventory: Path) -> Places:

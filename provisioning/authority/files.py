@@ -7,7 +7,7 @@ from cryptography import x509
 from provisioning.authority.errors import AuthorityError
 from provisioning.authority.issuer import Issuer, open_issuer, pem_text
 from provisioning.authority.keys import read_certificates
-from provisioning.authority.passphrase import passphrase_of
+from provisioning.authority.passphrase import issuing_file, passphrase_of
 from provisioning.authority.settings import AuthoritySettings
 
 
@@ -20,11 +20,10 @@ def open_files(settings: AuthoritySettings, folder: Path) -> Issuer:
     certificate_file, key_file = settings.certificate_file, settings.key_file
     assert certificate_file  # noqa: S101 -- AuthoritySettings demands both of this kind
     assert key_file  # noqa: S101 -- as above
-    file = folder / settings.passphrase_file if settings.passphrase_file else None
     return open_issuer(
         folder / certificate_file,
         folder / key_file,
-        passphrase_of("the issuing authority", file),
+        passphrase_of("the issuing authority", issuing_file(folder, settings.passphrase_file)),
         pem_text(_authorities(settings, folder, folder / certificate_file)),
         settings.backdate_s,
     )

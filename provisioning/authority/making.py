@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from provisioning.authority.errors import AuthorityError
-from provisioning.authority.passphrase import new_passphrase, passphrase_of
+from provisioning.authority.passphrase import issuing_file, new_passphrase, passphrase_of
 from provisioning.authority.root import ROOT_KEY, has_issuing, has_root, make_issuing, make_root
 from provisioning.fleet import Fleet
 
@@ -43,7 +43,7 @@ def renew(fleet: Fleet, root_passphrase_file: Path | None) -> str:
         folder,
         f"{_fleet_name(fleet)} issuing",
         passphrase_of(ROOT_NAME, root_passphrase_file),
-        new_passphrase(ISSUING_NAME, folder / given if given else None),
+        new_passphrase(ISSUING_NAME, issuing_file(folder, given)),
     )
     fleet.audit.add("authority", "issuing")
     return (

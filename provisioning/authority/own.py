@@ -5,7 +5,7 @@ from pathlib import Path
 from provisioning.authority.errors import AuthorityError
 from provisioning.authority.issuer import Issuer, open_issuer, pem_text
 from provisioning.authority.keys import read_certificates
-from provisioning.authority.passphrase import passphrase_of
+from provisioning.authority.passphrase import issuing_file, passphrase_of
 from provisioning.authority.root import ISSUING, ISSUING_KEY, ROOT, has_issuing
 from provisioning.authority.settings import AuthoritySettings
 
@@ -20,11 +20,10 @@ def open_own(settings: AuthoritySettings, folder: Path) -> Issuer:
         raise AuthorityError(
             f"there is no authority in {folder}; make one with: promptd-fleet authority create"
         )
-    file = folder / settings.passphrase_file if settings.passphrase_file else None
     return open_issuer(
         folder / ISSUING,
         folder / ISSUING_KEY,
-        passphrase_of("the issuing authority", file),
+        passphrase_of("the issuing authority", issuing_file(folder, settings.passphrase_file)),
         pem_text(read_certificates(folder / ROOT)),
         settings.backdate_s,
     )

@@ -16,22 +16,16 @@ Passphrase = Callable[[], bytes]
 """Asks only when a key really has to be opened."""
 
 
-def passphrase_of(what: str, file: Path | None = None) -> Passphrase:
+def passphrase_of(what: str, file: Path | None) -> Passphrase:
     """Return how to learn the passphrase of a key, called `what` before a person.
 
     The returned function raises:
         AuthorityError: the file cannot be read, or nobody can be asked.
     """
-
-    def read() -> bytes:
-        credential = (credentials_dir() or Path("/nonexistent")) / CREDENTIAL
-        source = file or (credential if credential.is_file() else None)
-        return _from_file(source) if source else _from_person(f"Passphrase of {what}: ").encode()
-
-    return read
+    return lambda: _from_file(file) if file else _from_person(f"Passphrase of {what}: ").encode()
 
 
-def new_passphrase(what: str, file: Path | None = None) -> bytes:
+def new_passphrase(what: str, file: Path | None) -> bytes:
     """Return the passphrase for a key that is about to be made; a person types it twice.
 
     Raises:
@@ -43,6 +37,14 @@ def new_passphrase(what: str, file: Path | None = None) -> bytes:
     if _from_person("Again: ") != first:
         raise AuthorityError("the two passphrases differ; nothing was made, try again")
     return _long_enough(first.encode())
+
+
+def issuing_file(folder: Path, given: Path | None) -> Path | None:
+    """Return where the passphrase of the issuing key is written: a file, or what systemd hands over."""
+    if given:
+        return folder / given
+    credential = (credentials_dir() or Path("/nonexistent")) / CREDENTIAL
+    return credential if credential.is_file() else None
 
 
 def _from_file(file: Path) -> bytes:

@@ -2,6 +2,7 @@
 # Installs promptd on this box from the bundle that this file lies in. Asks nothing, needs no network, says each step.
 #
 #   install.sh install [--settings FILE] [--credentials FOLDER] [--device nvidia|jetson]
+#   install.sh install --fleet    on the operator's machine: promptd-fleet and its service, and no agent
 #   install.sh upgrade | rollback | status | uninstall [--purge]
 #
 # Each release has a folder of its own, with its own Python packages and units; one link says which one runs. A
@@ -13,11 +14,9 @@ set -eu
 
 PLACE=/opt/promptd
 SETTINGS=/etc/promptd
-STATE=/var/lib/promptd
 UNITS=/usr/local/lib/systemd/system
-AGENT=promptd.service ENGINE=promptd-engine.service SOCKET=promptd-engine.socket
-SYSUSERS=/usr/local/lib/sysusers.d/promptd.conf
-TMPFILES=/usr/local/lib/tmpfiles.d/promptd.conf
+ACCOUNTS=/usr/local/lib/sysusers.d
+FOLDERS=/usr/local/lib/tmpfiles.d
 SETTLED_S=10 # a release that is ready, and still the same process after this time, has come up
 ROOM_FACTOR=5 # unpacked, the packages are 3 to 4 times as large as their wheels
 
@@ -35,17 +34,19 @@ fail() {
 main() {
     verb=${1:-}
     [ $# -eq 0 ] || shift
-    settings='' credentials='' device='' purge='' changed=''
+    settings='' credentials='' device='' purge='' changed='' fleet=''
     while [ $# -gt 0 ]; do
         case $1 in
             --settings) settings=${2:?--settings needs a file} && shift ;;
             --credentials) credentials=${2:?--credentials needs a folder} && shift ;;
             --device) device=${2:?--device needs nvidia or jetson} && shift ;;
+            --fleet) fleet=yes ;;
             --purge) purge=yes ;;
             *) fail "unknown option $1; the first lines of $0 have them all" ;;
         esac
         shift
     done
+    take_role
     case $verb in
         install | upgrade) only_one && install ;;
         rollback) only_one && roll_back ;;
@@ -53,6 +54,23 @@ main() {
         status) status ;;
         *) fail "say what to do: install, upgrade, rollback, status or uninstall" ;;
     esac
+}
+
+# What runs on this machine: `service`, and `parts`, which come and go with it. What it is already, it stays.
+take_role() {
+    if [ -n "$fleet" ] && [ -e "$UNITS/promptd.service" ]; then
+        fail "promptd itself runs on this machine; let the issuing key of the fleet be on one where nothing else does"
+    elif [ -n "$fleet" ] || [ -e "$UNITS/promptd-fleet.service" ]; then
+        product=promptd-fleet service=promptd-fleet.service parts='' users=promptd-fleet
+        command=/usr/local/bin/promptd-fleet
+        folders=/var/lib/promptd-fleet needed=/var/lib/promptd-fleet/fleet.yaml
+        kept="$folders with the authority, the registry and the audit log"
+        [ -z "$settings$credentials$device" ] || fail "this machine takes its settings from $needed; leave the options out"
+    else
+        product=promptd service=promptd.service parts='promptd-engine.service promptd-engine.socket'
+        users='promptd promptd-engine' folders="$SETTINGS /var/lib/promptd /run/promptd" needed='' command=''
+        kept="$SETTINGS, and /var/lib/promptd with prompts, models and the identity"
+    fi
 }
 
 only_one() {
@@ -76,7 +94,7 @@ install() {
     else
         place_units "$release"
         say "release $release is installed already"
-        { [ -z "$changed" ] && is_up; } || start || fail "promptd does not come up; journalctl -u promptd tells why"
+        { [ -z "$changed" ] && is_up; } || start || fail "$product does not come up; journalctl -u $product tells why"
     fi
 }
 
@@ -115,10 +133,10 @@ check_room() {
 }
 
 place_accounts() {
-    place "$here/units/promptd.sysusers" "$SYSUSERS"
-    place "$here/units/promptd.tmpfiles" "$TMPFILES"
-    systemd-sysusers "$SYSUSERS"
-    systemd-tmpfiles --create "$TMPFILES"
+    place "$here/units/$product.sysusers" "$ACCOUNTS/$product.conf"
+    place "$here/units/$product.tmpfiles" "$FOLDERS/$product.conf"
+    systemd-sysusers "$ACCOUNTS/$product.conf"
+    systemd-tmpfiles --create "$FOLDERS/$product.conf"
 }
 
 place_settings() {
@@ -126,7 +144,7 @@ place_settings() {
     for name in claim.pem claim.key token; do
         [ -z "$credentials" ] || [ ! -e "$credentials/$name" ] || place "$credentials/$name" "$SETTINGS/credentials/$name" 600
     done
-    systemd-tmpfiles --create "$TMPFILES" # owners and modes of what has just come
+    systemd-tmpfiles --create "$FOLDERS/$product.conf" # owners and modes of what has just come
 }
 
 # Writes a file so that a power cut leaves the old one or the new one.
@@ -141,7 +159,7 @@ place() {
 
 place_units() {
     units=$PLACE/releases/$1/units
-    for unit in "$AGENT" "$ENGINE" "$SOCKET"; do
+    for unit in $service $parts; do
         if [ -e "$units/$unit" ]; then place "$units/$unit" "$UNITS/$unit"; else rm -f "$UNITS/$unit"; fi
     done
     # Drop-ins for a device are there because somebody has asked for them, now or at an earlier install.
@@ -175,16 +193,17 @@ switch_to() {
         say "release $1 is in place"
         return
     fi
-    [ -n "$before" ] || fail "promptd is installed but does not come up; journalctl -u promptd tells why"
+    [ -n "$before" ] || fail "$product is installed but does not come up; journalctl -u $product tells why"
     say "release $1 did not come up; going back to release $before"
     put_in_place "$before"
-    start || fail "release $before does not come up either; look at the settings: journalctl -u promptd tells why"
-    fail "release $1 did not come up, and release $before runs again; journalctl -u promptd tells why"
+    start || fail "release $before does not come up either; look at the settings: journalctl -u $product tells why"
+    fail "release $1 did not come up, and release $before runs again; journalctl -u $product tells why"
 }
 
 put_in_place() {
     place_units "$1"
     point current "$1"
+    [ -z "$command" ] || ln -sfn "$PLACE/current/bin/$product" "$command"
     sync
 }
 
@@ -199,14 +218,16 @@ forget_others() {
 
 # Starts what is to run, and waits until it has come up; what a person has stopped stays stopped.
 start() {
-    [ -n "$before" ] || systemctl --quiet enable "$AGENT"
+    [ -n "$before" ] || systemctl --quiet enable "$service"
     if ! is_booted; then
-        say "systemd does not run here; promptd starts with the next boot"
-    elif [ -n "$before" ] && [ "$(systemctl is-active "$AGENT")" = inactive ]; then
-        say "promptd was stopped, and stays so; start it with: systemctl start promptd"
+        say "systemd does not run here; $product starts with the next boot"
+    elif [ -n "$needed" ] && [ ! -e "$needed" ]; then
+        say "$product waits for $needed; once it is there: systemctl start $product"
+    elif [ -n "$before" ] && [ "$(systemctl is-active "$service")" = inactive ]; then
+        say "$product was stopped, and stays so; start it with: systemctl start $product"
     else
-        say "starting promptd, and watching it for $SETTLED_S s"
-        systemctl restart "$AGENT" || return 1
+        say "starting $product, and watching it for $SETTLED_S s"
+        systemctl restart "$service" || return 1
         pid=$(main_pid)
         sleep "$SETTLED_S"
         is_up && [ "$(main_pid)" = "$pid" ]
@@ -219,11 +240,14 @@ is_booted() {
 
 # One by one: asked about several units, is-active is content with one of them.
 is_up() {
-    ! is_booted || { systemctl is-active --quiet "$AGENT" && systemctl is-active --quiet "$ENGINE"; }
+    is_booted || return 0
+    for unit in $service $parts; do
+        systemctl is-active --quiet "$unit" || return 1
+    done
 }
 
 main_pid() {
-    systemctl show --property MainPID --value "$AGENT"
+    systemctl show --property MainPID --value "$service"
 }
 
 roll_back() {
@@ -238,30 +262,35 @@ status() {
     [ -n "$release" ] || fail "promptd is not installed; run: install.sh install"
     echo "release: $release"
     echo "before: $(release_of previous)"
-    for unit in "$AGENT" "$ENGINE"; do
+    for unit in $service $parts; do
         echo "$unit: $(systemctl is-active "$unit" 2> /dev/null || true)"
     done
 }
 
 uninstall() {
-    say "stopping and removing promptd"
-    ! is_booted || systemctl stop "$AGENT" "$ENGINE" "$SOCKET" 2> /dev/null || true
-    systemctl --quiet disable "$AGENT" 2> /dev/null || true
-    for unit in "$AGENT" "$ENGINE" "$SOCKET"; do
+    say "stopping and removing $product"
+    # shellcheck disable=SC2086 # a list of units
+    ! is_booted || systemctl stop $service $parts 2> /dev/null || true
+    systemctl --quiet disable "$service" 2> /dev/null || true
+    for unit in $service $parts; do
         rm -rf "${UNITS:?}/$unit" "$UNITS/$unit.d"
     done
     ! is_booted || systemctl daemon-reload
-    rm -rf "$PLACE" "$SYSUSERS" "$TMPFILES"
-    for folder in "$UNITS" "$(dirname "$UNITS")" "$(dirname "$SYSUSERS")" "$(dirname "$TMPFILES")"; do
+    rm -rf "$PLACE" "$command" "$ACCOUNTS/$product.conf" "$FOLDERS/$product.conf"
+    for folder in "$UNITS" "$(dirname "$UNITS")" "$ACCOUNTS" "$FOLDERS"; do
         rmdir "$folder" 2> /dev/null || true # others may have something there
     done
     if [ -z "$purge" ]; then
-        say "kept: $SETTINGS, and $STATE with prompts, models and the identity; uninstall --purge removes them"
+        say "kept: $kept; uninstall --purge removes it"
         return
     fi
-    say "removing $SETTINGS, $STATE and the users"
-    rm -rf "$SETTINGS" "$STATE" /run/promptd /etc/systemd/system/promptd.service.d /etc/systemd/system/promptd-engine.service.d
-    for user in promptd promptd-engine; do
+    say "removing $kept, and the users"
+    # shellcheck disable=SC2086 # a list of folders
+    rm -rf $folders
+    for unit in $service $parts; do
+        rm -rf "/etc/systemd/system/$unit.d" # what `systemctl edit` has made
+    done
+    for user in $users; do
         ! getent passwd "$user" > /dev/null || userdel "$user"
     done
 }

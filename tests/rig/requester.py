@@ -61,6 +61,7 @@ class Requester:
         self,
         port: int,
         *,
+        host: str = "127.0.0.1",
         protocol: str = "5",
         tls: ssl.SSLContext | None = None,
         login: tuple[str, str] = ("", ""),
@@ -90,7 +91,7 @@ class Requester:
             expiry: Any = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
             expiry.SessionExpiryInterval = 600
             session = {"clean_start": False, "properties": expiry}
-        self._client.connect("127.0.0.1", port, **session)
+        self._client.connect(host, port, **session)
         self._client.loop_start()
         assert self._is_subscribed.wait(PATIENCE_S), "the test's requester could not subscribe"
 

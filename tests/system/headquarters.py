@@ -1,34 +1,41 @@
-"""The operator's side: an inventory, the commands of `promptd-fleet`, broker, rules and service."""
+"""The operator's side as docs/fleet.md builds it: one machine for promptd-fleet, one for the broker."""
 
 import json
 import shutil
 import ssl
-import subprocess
-import sys
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rig.process import Child
+from rig.requester import Requester, requester_on
 
-from system import lan
+from system.boxes import Boxes
+from system.bundle import Bundle
 from system.device import CLIENT
+from system.machine import Machine
+from system.service import Service
+from system.ssh import let_in, make_key
 
 CLAIM = "line-7"
 PORT = 8883
-COMMAND_S = 120.0
 DAYS = 0.2
 """Life of a certificate, which begins an hour before it is made: a sixth of it is over at once."""
+APPLY_S = 900.0
+HOME = "/var/lib/promptd-fleet"
+USER = "promptd-fleet"
+COMMAND = "/usr/local/bin/promptd-fleet"
+SECRET = "a passphrase of a test\n"  # noqa: S105 -- of a test
+CREDENTIAL = "/etc/credstore/authority-passphrase"
+ROOT_SECRET = f"{HOME}/root-passphrase"
 
 INVENTORY = """\
 broker:
-  url: mqtts://{name}:{port}
-  names: [127.0.0.1]
-  folder: {folder}/etc
-  state_dir: {folder}/sessions
-  reload: "[ ! -e {folder}/pid ] || kill -HUP $(cat {folder}/pid)"
-authority: {{kind: own, passphrase_file: {folder}/passphrase, days: {days}}}
+  url: mqtts://{broker}:{port}
+  address: root@{broker}
+  folder: /etc/mosquitto/promptd
+authority: {{kind: own, days: {days}}}
+ssh: {{options: [BatchMode=yes, StrictHostKeyChecking=accept-new]}}
 settings:
   telemetry: {{interval_s: 1}}
 devices:
@@ -39,43 +46,47 @@ clients:
   {client}: {{all: true}}
 """
 
-ON_THE_BOX = f"""\
+ON_THE_BOX = """\
 [broker]
-url = "mqtts://{lan.BROKER_NAME}:{PORT}"
+url = "mqtts://{broker}:{port}"
 ca_file = "/etc/promptd/ca.pem"
 """
 
+TELLING = "[Service]\nExecStart=\nExecStart=/usr/sbin/mosquitto -v -c /etc/mosquitto/mosquitto.conf\n"
+"""Only then mosquitto tells whom it has denied what."""
+
 
 class Headquarters:
-    """One fleet in one folder; `serials` are its devices' by name. Everything is done by command."""
+    """Both machines, running: the bundle installed on the one, an empty mosquitto and sshd on the other."""
 
-    def __init__(self, folder: Path, serials: Mapping[str, str], stack: ExitStack) -> None:
-        self._folder, self._stack = folder, stack
-        self._inventory = folder / "fleet.yaml"
-        self.broker: Child
+    def __init__(self, boxes: Boxes, bundle: Bundle, folder: Path) -> None:
         folder.mkdir()
-        self._make_room_for_broker()
-        (folder / "passphrase").write_text("a passphrase of a test\n")
-        rows = "\n".join(f"  {name}: {{serial: '{serial}'}}" for name, serial in serials.items())
-        words = {
-            "name": lan.BROKER_NAME,
-            "port": PORT,
-            "folder": folder,
-            "claim": CLAIM,
-            "client": CLIENT,
-            "days": DAYS,
-        }
-        self._inventory.write_text(INVENTORY.format(devices=rows, **words))
-        self.do(
-            "apply", "--root-passphrase-file", str(folder / "passphrase"), "--dist", str(folder / "no-dist")
-        )
+        self.public_key = make_key(folder)
+        self.broker = let_in(boxes.make("broker"), self.public_key)
+        self.broker.path("/etc/mosquitto/mosquitto.conf").unlink()
+        self.broker.path("/etc/mosquitto/mosquitto.conf").symlink_to("promptd/mosquitto.conf")
+        self.broker.write("/etc/systemd/system/mosquitto.service.d/telling.conf", TELLING)
+        self.broker.start()
+        self.office = boxes.boot("office")
+        self._folder = folder
+        self._install(bundle)
+        self.service = Service(self.office, "promptd-fleet")
+
+    def write_inventory(self, devices: dict[str, str]) -> None:
+        """Write down what there shall be: devices by name, with what the inventory says of each."""
+        rows = "\n".join(f"  {name}: {{{words}}}" for name, words in devices.items())
+        words = {"broker": self.broker.address, "port": PORT, "days": DAYS, "claim": CLAIM, "client": CLIENT}
+        self._write("fleet.yaml", INVENTORY.format(devices=rows, **words).encode())
+
+    def apply(self, *words: str) -> str:
+        """Do what the inventory says; the passphrase of the root is typed from a file."""
+        return self.do("apply", "--root-passphrase-file", ROOT_SECRET, *words)
 
     def do(self, *words: str) -> str:
-        """Run a command of the operator and return what it prints."""
-        command = [sys.executable, "-m", "provisioning.cli", *words, "--inventory", str(self._inventory)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=COMMAND_S)
-        assert done.returncode == 0, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
-        return done.stdout
+        """Run a command of the operator, as the user whose home the fleet is, and return what it prints."""
+        alone = ["systemd-run", "--quiet", "--pipe", "--wait", "--collect", f"--uid={USER}"]
+        place = [f"--working-directory={HOME}", f"--property=LoadCredential={Path(CREDENTIAL).name}"]
+        return self.office.run(*alone, *place, COMMAND, *words, timeout_s=APPLY_S)
 
     def devices(self) -> list[dict[str, Any]]:
         """Return the rows of the registry."""
@@ -89,39 +100,52 @@ class Headquarters:
 
     def files(self) -> list[Path]:
         """Return every file that the operator has."""
-        return [path for path in self._folder.rglob("*") if path.is_file()]
+        return [path for path in self.office.path(HOME).rglob("*") if path.is_file()]
 
     def batch_layer(self) -> Path:
         """Return what every box of the batch has besides promptd: a claim, the broker, whom to trust."""
-        layer, claim = self._folder / "batch", self._folder / "fleet/claims" / CLAIM
+        layer, claim = self._folder / "batch", self.office.path(f"{HOME}/fleet/claims/{CLAIM}")
         credentials = layer / "etc/promptd/credentials"
         credentials.mkdir(parents=True)
         for name in ("claim.pem", "claim.key"):
             shutil.copy(claim / name, credentials)
         shutil.copy(claim / "ca.pem", layer / "etc/promptd")
         (layer / "etc/promptd/ca.pem").chmod(0o644)
-        (layer / "etc/promptd/promptd.toml").write_text(ON_THE_BOX)
+        settings = ON_THE_BOX.format(broker=self.broker.address, port=PORT)
+        (layer / "etc/promptd/promptd.toml").write_text(settings)
         return layer
 
-    def tls(self) -> ssl.SSLContext:
-        """Return how the fleet's one client connects."""
-        folder = self._folder / "fleet/clients" / CLIENT
+    @property
+    def machines(self) -> tuple[Machine, Machine]:
+        """Both machines."""
+        return self.office, self.broker
+
+    @contextmanager
+    def requester(self) -> Iterator[Requester]:
+        """Keep the fleet's one client connected for as long as the block lasts."""
+        folder = self.office.path(f"{HOME}/fleet/clients/{CLIENT}")
         context = ssl.create_default_context(cafile=folder / "ca.pem")
         context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-        return context
+        with requester_on(PORT, host=self.broker.address, tls=context) as requester:
+            yield requester
 
-    def start(self) -> None:
-        """Start the broker with what was written for it, and the service."""
-        self.broker = Child(["/usr/sbin/mosquitto", "-c", f"{self._folder}/etc/mosquitto.conf", "-v"])
-        self._stack.callback(self.broker.end)
-        self.broker.wait_for_line(lambda line: line.endswith(" running"))
-        (self._folder / "pid").write_text(str(self.broker.process.pid))
-        service = [sys.executable, "-m", "provisioning.cli", "serve", "--inventory", str(self._inventory)]
-        child = Child(service)
-        self._stack.callback(child.end)
-        child.wait_for_line(lambda line: "broker_connected" in line)
+    def wait_for_broker_to_say(self, is_wanted: Callable[[str], bool]) -> None:
+        """Wait for a line of mosquitto."""
+        mosquitto = Service(self.broker, "mosquitto")
+        self.broker.wait_for(lambda: any(map(is_wanted, mosquitto.journal().splitlines())), "the line")
 
-    def _make_room_for_broker(self) -> None:
-        for name in ("etc", "sessions"):
-            (self._folder / name).mkdir()
-        shutil.chown(self._folder / "sessions", "mosquitto")
+    def _install(self, bundle: Bundle) -> None:
+        bundle.unpack(self.office)
+        bundle.do(self.office, "install", "--fleet")
+        self.office.write(CREDENTIAL, SECRET, 0o600)
+        self._write(Path(ROOT_SECRET).name, SECRET.encode())
+        self._write(".ssh/id_ed25519", (self._folder / "id").read_bytes())
+        self._write(f"dist/{bundle.archive.name}", bundle.archive.read_bytes())
+
+    def _write(self, name: str, content: bytes) -> None:
+        """Write a file of the operator's, as the operator."""
+        path = self.office.path(f"{HOME}/{name}")
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        path.write_bytes(content)
+        path.chmod(0o600)
+        self.office.run("chown", "-R", f"{USER}:", HOME)

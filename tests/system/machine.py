@@ -135,6 +135,10 @@ class Machine:
         path.write_text(text)
         path.chmod(mode)
 
+    def start_at_boot(self, *units: str) -> None:
+        """Have Debian's own units start with the next boot; the box may be off."""
+        subprocess.run(["systemctl", f"--root={self._root}", "--quiet", "enable", *units], check=True)
+
     def journal(self, *words: str) -> str:
         """Return the journal, of all boots, also of a box that is off."""
         command = ["journalctl", f"--directory={self.path('/var/log/journal')}", "--no-pager", "--quiet"]

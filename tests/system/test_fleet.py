@@ -1,17 +1,17 @@
-"""Bare boxes that become a fleet by themselves: one broker, one service, a claim and a token each."""
+"""Boxes that become a fleet by themselves: one broker, one provisioning service, a claim and a token each."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from rig.requester import Requester, requester_on
+from rig.requester import Requester
 
 from system import lan
 from system.boxes import Boxes
+from system.bundle import Bundle
 from system.device import Device
-from system.headquarters import PORT, Headquarters
+from system.headquarters import Headquarters
 from system.machine import Machine
 from system.service import Service
 
@@ -42,19 +42,21 @@ class Fleet:
 
 
 @pytest.fixture(scope="module")
-def fleet(boxes: Boxes, installed: Path) -> Iterator[Fleet]:
+def fleet(boxes: Boxes, bundle: Bundle, installed: Path) -> Iterator[Fleet]:
     """Return six boxes of one batch, switched on for the first time."""
-    with ExitStack() as stack:
-        folder = lan.FILES / "headquarters"
-        headquarters = Headquarters(folder, {name: Machine.serial_of(name) for name in NAMES}, stack)
-        headquarters.start()
-        requester = stack.enter_context(requester_on(PORT, tls=headquarters.tls()))
-        batch = (headquarters.batch_layer(), installed)
-        machines = {name: boxes.make(name, *batch) for name in NAMES}
+    headquarters = Headquarters(boxes, bundle, lan.FILES / "operator")
+    headquarters.write_inventory({name: f"serial: '{Machine.serial_of(name)}'" for name in NAMES})
+    headquarters.apply("--dist", "none")
+    headquarters.service.do("start")
+    batch = (headquarters.batch_layer(), installed)
+    machines = {name: boxes.make(name, *batch) for name in NAMES}
+    with headquarters.requester() as requester:
         for machine, token in zip(machines.values(), headquarters.tokens(len(NAMES)), strict=True):
             machine.write("/etc/promptd/credentials/token", token, 0o600)
             machine.start()
         yield Fleet(headquarters, machines, requester, batch)
+    for machine in (*machines.values(), *headquarters.machines):
+        boxes.close(machine)
 
 
 def test_every_box_gets_a_certificate_of_its_own_by_itself(fleet: Fleet) -> None:
@@ -105,14 +107,14 @@ def test_a_box_that_is_cut_off_is_seen_offline_and_answers_what_waited_when_it_i
 def test_a_revoked_box_is_refused_on_the_link_it_has_and_on_the_next_and_the_others_work_on(
     fleet: Fleet,
 ) -> None:
-    broker, machine = fleet.headquarters.broker, fleet.machines["stolen"]
+    headquarters, machine = fleet.headquarters, fleet.machines["stolen"]
     fleet.wait_until_all_are_ready()
 
-    fleet.headquarters.do("revoke", "stolen", "--reason", "stolen")
-    broker.wait_for_line(lambda line: "Denied PUBLISH from promptd-stolen " in line)
+    headquarters.do("revoke", "stolen", "--reason", "stolen")
+    headquarters.wait_for_broker_to_say(lambda line: "Denied PUBLISH from promptd-stolen " in line)
     Service(machine, "promptd").do("restart")
 
-    broker.wait_for_line(lambda line: "certificate verify failed" in line)
+    headquarters.wait_for_broker_to_say(lambda line: "certificate verify failed" in line)
     endings = [fleet.device(name).ending(fleet.device(name).send("still there")) for name in STAYING]
     assert endings == ["completed"] * len(STAYING)
 
@@ -128,6 +130,14 @@ def test_a_copied_claim_and_token_let_no_other_box_in(fleet: Fleet, boxes: Boxes
     agent = Service(copy, "promptd")
     copy.wait_for(lambda: '"step": "token", "passed": false' in agent.journal(), "the refusal of the token")
     assert agent.show("ActiveState") == "active"
+
+
+def test_the_service_has_brought_the_broker_its_rules_by_ssh(fleet: Fleet) -> None:
+    fleet.wait_until_all_are_ready()
+
+    rules = fleet.headquarters.broker.path("/etc/mosquitto/promptd/acl").read_text()
+
+    assert [name for name in STAYING if f"user {name}\n" not in rules] == []
 
 
 def test_the_audit_log_is_whole(fleet: Fleet) -> None:

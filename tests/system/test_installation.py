@@ -154,6 +154,28 @@ def test_a_purge_leaves_nothing(boxes: Boxes, installed: Path) -> None:
     assert machine.run("sh", "-c", "cat /proc/[0-9]*/comm").count("promptd") == 0
 
 
+def test_a_purge_leaves_nothing_of_the_provisioning_service(boxes: Boxes, bundle: Bundle) -> None:
+    bare, machine = boxes.boot("bare-too"), boxes.boot("office-purged")
+    bundle.unpack(machine)
+    bundle.do(machine, "install", "--fleet")
+
+    machine.run("/opt/promptd/current/install.sh", "uninstall", "--purge")
+
+    assert files(machine) - files(bare) == set()
+    assert [machine.run("cat", path) for path in ACCOUNTS] == [bare.run("cat", path) for path in ACCOUNTS]
+
+
+def test_a_machine_is_a_box_or_the_operators_and_not_both(
+    boxes: Boxes, installed: Path, bundle: Bundle
+) -> None:
+    machine = boxes.boot("both", installed)
+    bundle.unpack(machine)
+
+    done = machine.try_to_run(f"{PLACE}/install.sh", "install", "--fleet")
+
+    assert (done.returncode, "promptd itself runs on this machine" in done.stderr) == (1, True)
+
+
 def seal(bundle: Path) -> None:
     """Make a changed bundle whole again."""
     named = [line.split("  ", 1)[1] for line in (bundle / "SHA256SUMS").read_text().splitlines()]

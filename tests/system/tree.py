@@ -1,5 +1,7 @@
 """The files that every box starts from: Debian 12 with what a box needs before promptd comes. Made once.
 
+What only some need, the broker's machine and boxes that are reached by SSH, is there too, but off.
+
 Run as `python -m system.tree FOLDER`. The mirror is the one that this machine's own packages come from;
 packages are kept beside the tree, so that the next tree needs little of the network.
 """
@@ -19,7 +21,11 @@ PACKAGES = (
     "python3",
     "python3-venv",
     "libgomp1",  # llama.cpp counts its threads with it
+    "openssh-server",
+    "mosquitto",
 )
+OFF = ("ssh.service", "mosquitto.service")
+"""Debian starts what is installed; `Machine.start_at_boot` starts them where they are wanted."""
 
 
 def main() -> None:
@@ -37,7 +43,7 @@ def main() -> None:
 
 
 def _recipe() -> str:
-    return "\n".join((SUITE, *PACKAGES))
+    return "\n".join((SUITE, *PACKAGES, *OFF))
 
 
 def _bootstrap(folder: Path) -> None:
@@ -65,6 +71,7 @@ def _furnish(folder: Path) -> None:
     (folder / "etc/hostname").unlink(missing_ok=True)
     units = ["systemd-networkd.service", "systemd-networkd-wait-online.service"]
     subprocess.run(["systemctl", f"--root={folder}", "--quiet", "enable", *units], check=True)
+    subprocess.run(["systemctl", f"--root={folder}", "--quiet", "disable", *OFF], check=True)
     timers = [
         "apt-daily.timer",
         "apt-daily-upgrade.timer",

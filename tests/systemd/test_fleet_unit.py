@@ -60,6 +60,6 @@ def test_a_mistake_in_the_inventory_is_not_answered_with_restarts() -> None:
 
 
 def test_the_user_of_the_unit_is_made() -> None:
-    made = (UNITS / "promptd-fleet.sysusers").read_text().split()
+    (name,) = re.findall(r"^u (\S+)", (UNITS / "promptd-fleet.sysusers").read_text(), flags=re.MULTILINE)
 
-    assert made[1] == words_of("User")
+    assert name == words_of("User")
