@@ -77,7 +77,7 @@ def test_a_second_installation_changes_nothing_and_interrupts_nobody(
 
 
 def test_an_upgrade_runs_the_new_release_and_keeps_the_one_before(upgraded: Upgrade) -> None:
-    units = {"promptd.service": "active", "promptd-engine.service": "active"}
+    units = dict.fromkeys(("promptd.service", "promptd-engine.service", "promptd-engine.socket"), "active")
 
     assert upgraded.status == {"release": "second", "before": "first", **units}
 
