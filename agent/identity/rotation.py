@@ -1,6 +1,6 @@
 """The renewal of this box's certificate: ask on the link that works, try what comes, keep it if it works.
 
-The broker's thread tells what became of its links and is told with which pair to begin the next one;
+The broker's thread tells what became of its links, and `trial.py` with which pair to begin the next one;
 everything that touches the disk happens in `tick`, on the thread of whoever calls it. The old pair stays in
 use until the broker has let us in with the new one.
 """
@@ -21,6 +21,7 @@ from agent.host.pulse import spawn
 from agent.identity.lifetime import Lifetime
 from agent.identity.pair import Pair, Pairs
 from agent.identity.rests import Rests, jittered
+from agent.identity.trial import Admitted, Failed, Spared, Trials, Verdict
 from agent.settings import BrokerSettings
 from agent.wire.certificates import CertificateReply, CertificateRequest, digest_of
 from agent.wire.errors import AgentError
@@ -40,21 +41,6 @@ MAX_UNTOLD = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Admitted:
-    """The broker let us in with this pair."""
-
-    pair: Pair
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The broker could not be reached with the pair that was tried."""
-
-    pair: Pair
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Enrolled:
     """The provisioning service knows us again."""
 
@@ -68,7 +54,7 @@ class Rejected:
     reason: str
 
 
-News = Admitted | Failed | Enrolled | Rejected | bytes
+News = Verdict | Enrolled | Rejected | bytes
 """The last one: a reply of the provisioning service, as it came."""
 
 
@@ -105,10 +91,10 @@ class Rotation:
         self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
         self._untold: deque[Publication] = deque(maxlen=MAX_UNTOLD)
         self._use(pair)
-        self._trial: Pair | None = None
-        self._linked = pair
-        self._is_linked = self._is_enrolling = False
+        self._trials = Trials(pair, self._tell, around.reconnect)
+        self._is_enrolling = False
         self._candidate = pairs.next
+        self._admitted: Pair | None = None
         self._trial_ends_s = self._ask_at_s = 0.0
         self._asked = self._refusal = ""
         self._unanswered, self._refusals = rests.when_unanswered(), rests.when_refused()
@@ -120,29 +106,15 @@ class Rotation:
 
     def credentials(self, settings: BrokerSettings) -> BrokerSettings:
         """Return the settings for the next link; called on the network thread."""
-        self._linked = self._trial or self._pair
-        files = {
-            "cert_file": self._linked.cert_file,
-            "key_file": self._linked.key_file,
-            "ca_file": self._linked.ca_file,
-        }
-        return settings.model_copy(update=files)
+        return self._trials.credentials(settings)
 
     def connected(self) -> None:
         """Hear that the broker let us in; called on the network thread."""
-        self._is_linked = True
-        if self._linked is self._trial:
-            self._use(self._linked)
-            self._trial = None
-            self._tell(Admitted(self._linked))
+        self._trials.connected()
 
     def disconnected(self, reason: str) -> None:
-        """Hear that there is no link; the old pair is back in use at once. Called on the network thread."""
-        self._is_linked = False
-        if self._linked is self._trial:
-            self._trial = None
-            self._tell(Failed(self._linked, reason))
-            self._around.reconnect()
+        """Hear that there is no link; called on the network thread."""
+        self._trials.disconnected(reason)
 
     def received(self, delivery: Delivery) -> None:
         """Hear what the provisioning service says; a retained reply was meant for a request of long ago."""
@@ -192,16 +164,22 @@ class Rotation:
     def _hear(self, news: News) -> None:
         match news:
             case Admitted(pair):
-                self._promote(pair)
+                self._use(pair)
+                self._admitted, self._ask_at_s = pair, 0.0
+            case Spared(pair):
+                self._candidate = pair
+                self._ask_at_s = time.monotonic() + self._shortened(self._rests.unanswered_s)
+                self._refusal = "the broker went away while the new certificate was tried; it is tried again"
+                LOG.info("certificate_tried_later", reason=self._refusal)
             case Failed(pair, reason):
                 self._pairs.give_up(pair)
                 self._be_refused(
                     "trial", f"with the new certificate there is no link ({reason}); the old one stays"
                 )
             case Enrolled(pair):
-                self._is_enrolling = False
+                self._is_enrolling, self._candidate = False, None
                 self._use(pair)
-                self._around.reconnect()
+                self._trials.use(pair)
             case Rejected(reason):
                 self._is_enrolling = False
                 self._be_refused("enrolment", reason)
@@ -209,18 +187,21 @@ class Rotation:
                 self._heard(news)
 
     def _go_on(self, now: dt.datetime) -> None:
-        if self._trial:
+        is_linked, is_over = self._trials.is_linked, self._life.is_over(now)
+        if self._trials.is_waiting:
             if time.monotonic() >= self._trial_ends_s:
                 self._trial_ends_s += TRIAL_S
                 self._around.reconnect()
         elif self._is_enrolling or time.monotonic() < self._ask_at_s:
             return
-        elif self._is_linked and self._candidate:
-            self._try(self._candidate)
-        elif self._is_linked and now >= self._life.due(self._renew_at):
-            self._ask()
-        elif not self._is_linked and self._life.is_over(now) and self._around.enrol:
+        elif self._admitted:
+            self._promote(self._admitted)
+        elif is_over and not is_linked and self._around.enrol:
             self._enrol(self._around.enrol)
+        elif self._candidate and (is_linked or is_over):
+            self._try(self._candidate)
+        elif is_linked and now >= self._life.due(self._renew_at):
+            self._ask()
 
     def _ask(self) -> None:
         """Ask for the next certificate; what the service did not hear in time it shall not hear later."""
@@ -265,11 +246,11 @@ class Rotation:
         self._pairs.try_next(pair)
         self._pending.forget()
         self._trial_ends_s = time.monotonic() + TRIAL_S
-        self._trial = pair
-        self._around.reconnect()
+        self._trials.begin(pair)
 
     def _promote(self, pair: Pair) -> None:
         self._pairs.promote(pair)
+        self._admitted = None
         self._refusal = ""
         self._refusals = self._rests.when_refused()
         # A certificate that is due when it comes lives too short; it is not asked for again at once.

@@ -125,3 +125,27 @@ class Service:
 
     def say(self, reply: CertificateReply, *, retain: bool = False) -> None:
         self.requester.publish(TOPICS.certificate_reply, reply.model_dump_json().encode(), retain=retain)
+
+
+def surroundings(publish: list[Publication] | None = None, **others: Any) -> Surroundings:  # noqa: ANN401 -- its fields
+    """Return a process without a link, whose broker takes everything."""
+    sent = [] if publish is None else publish
+
+    def take(publication: Publication) -> int:
+        sent.append(publication)
+        return len(sent)
+
+    return Surroundings(**{"topics": TOPICS, "publish": take, "reconnect": lambda: None, **others})
+
+
+def alone(folder: Path, pair: Pair, publish: list[Publication] | None = None, **others: Any) -> Rotation:  # noqa: ANN401 -- as above
+    return Rotation(
+        Pairs(folder), pair, Pending(folder, DEVICE), surroundings(publish, **others), RENEW_AT, SOON
+    )
+
+
+def received(authority: Authority, folder: Path) -> Pair:
+    """Return a pair that was handed out and stored, while its request still waits: the power goes now."""
+    pending = Pending(folder, DEVICE)
+    issued = authority.sign(pending.pem(), DEVICE)
+    return pending.receive(Pairs(folder), issued.chain_pem, authority.signer.authorities)

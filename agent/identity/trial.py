@@ -1,0 +1,93 @@
+"""Which pair the next link begins with: the one in use, or for one attempt a new one.
+
+A new pair is to blame for a link that failed only if the old one is let in right after it. Where the old one
+fails as well, it is the broker that is away, and the new pair is spared for another time.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.identity.pair import Pair
+from agent.settings import BrokerSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The broker let us in with this pair."""
+
+    pair: Pair
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The broker did not let us in with this pair, but did with the old one."""
+
+    pair: Pair
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spared:
+    """The broker let us in with neither pair, so that nothing is known of the new one."""
+
+    pair: Pair
+
+
+Verdict = Admitted | Failed | Spared
+
+
+class Trials:
+    """The pair in use and the one that is tried. The broker's thread calls all but `begin` and `use`."""
+
+    def __init__(self, pair: Pair, tell: Callable[[Verdict], None], reconnect: Callable[[], None]) -> None:
+        """Take the pair in use; `reconnect` lets the broker begin a new link at once."""
+        self._tell, self._reconnect = tell, reconnect
+        self._used = self._linked = pair
+        self._tried: Pair | None = None
+        self._doubted: Failed | None = None
+        self.is_linked = False
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the broker has not said yet what it thinks of the new pair."""
+        return self._tried is not None
+
+    def begin(self, pair: Pair) -> None:
+        """Let the next link begin with this pair."""
+        self._tried = pair
+        self._reconnect()
+
+    def use(self, pair: Pair) -> None:
+        """Let every link begin with this pair from now on."""
+        self._used = pair
+        self._reconnect()
+
+    def credentials(self, settings: BrokerSettings) -> BrokerSettings:
+        """Return the settings for the next link."""
+        self._linked = self._tried or self._used
+        files = {
+            "cert_file": self._linked.cert_file,
+            "key_file": self._linked.key_file,
+            "ca_file": self._linked.ca_file,
+        }
+        return settings.model_copy(update=files)
+
+    def connected(self) -> None:
+        """Hear that the broker let us in."""
+        self.is_linked = True
+        doubted, self._doubted = self._doubted, None
+        if self._linked is self._tried:
+            self._used, self._tried = self._linked, None
+            self._tell(Admitted(self._used))
+        elif doubted:
+            self._tell(doubted)
+
+    def disconnected(self, reason: str) -> None:
+        """Hear that there is no link; the old pair is back in use at once."""
+        self.is_linked = False
+        if self._linked is self._tried:
+            self._doubted, self._tried = Failed(self._linked, reason), None
+            self._reconnect()
+        elif self._doubted and self._linked is self._used:
+            self._tell(Spared(self._doubted.pair))
+            self._doubted = None
