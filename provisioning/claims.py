@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from agent.host.durable import replace_durably
-from agent.wire.errors import AgentError, ConfigError
+from agent.wire.errors import ConfigError
 from provisioning.bundle import InstallBundle, archive
 from provisioning.facts import Facts, told_to
 from provisioning.fleet import Fleet
@@ -16,7 +16,7 @@ TOKEN_BYTES = 20
 CERTIFICATE, KEY, TOKEN = "claim.pem", "claim.key", "token"
 
 
-class ClaimError(AgentError):
+class ClaimError(ConfigError):
     """There is no such claim, or it cannot be used."""
 
 

@@ -56,6 +56,11 @@ class Places:
         """Held by `apply`."""
         return self.folder / "lock"
 
+    @property
+    def broker_lock(self) -> Path:
+        """Held by whoever writes for the broker: else older rules could arrive after newer ones."""
+        return self.folder / "broker.lock"
+
     def client(self, name: str) -> Path:
         """Return the folder of a requester: `cert.pem`, `key.pem`, `ca.pem`."""
         return self.folder / "clients" / name

@@ -181,7 +181,10 @@ class Publisher:
             self._ledger.delivered(letter.number)
         elif code in REFUSED_FOR_GOOD:
             LOG.error(
-                "answer_refused", topic=letter.publication.topic, reason_code=hex(code), hint="check the ACL"
+                "answer_refused",
+                topic=letter.publication.topic,
+                reason_code=hex(code),
+                hint="the broker's rules do not let this box answer there, or it was revoked",
             )
             self._ledger.park(letter.number)
         else:

@@ -1,4 +1,4 @@
-"""One agent for one state folder: a second one would answer prompts twice."""
+"""One process at a time: a second agent in one state folder would answer prompts twice."""
 
 from pathlib import Path
 from typing import IO
@@ -11,11 +11,11 @@ except ImportError:  # Windows has no flock; two agents there are kept apart by 
     fcntl = None  # type: ignore[assignment]  # its absence is the information
 
 
-def hold(path: Path) -> IO[str]:
-    """Take the lock and keep it as long as the returned file stays open.
+def hold(path: Path, *, waits: bool = False) -> IO[str]:
+    """Take the lock, or wait for it, and keep it as long as the returned file stays open.
 
     Raises:
-        ConfigError: another agent holds it, or the folder cannot be written.
+        ConfigError: another process holds it, or the folder cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -24,7 +24,7 @@ def hold(path: Path) -> IO[str]:
         raise ConfigError(f"cannot write {path}: {error.strerror}; check state_dir") from error
     try:
         if fcntl:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
     except OSError as error:
         file.close()
         raise ConfigError(

@@ -6,10 +6,12 @@ A process that ends in between leaves a certificate that nobody has; the next `a
 import datetime as dt
 import threading
 import time
+from collections.abc import Iterator
 
 from cryptography import x509
 
 from agent.host.durable import replace_durably
+from agent.host.lock import hold
 from agent.wire.certificates import CertificateReply, Verdict
 from agent.wire.errors import ConfigError
 from provisioning.authority import keys
@@ -123,17 +125,18 @@ class Registrar:
         Raises:
             AuthorityError: the authority cannot be opened.
         """
-        digest = revocations_digest(self._fleet)
-        if digest:
-            replace_durably(self._fleet.places.broker / REVOCATIONS_FILE, self._revocation_list().encode())
+        if not revocations_digest(self._fleet):
+            return
+        signer = self._open()  # a person may have to type the passphrase: not while others wait
+        with hold(self._fleet.places.broker_lock, waits=True):
+            digest = revocations_digest(self._fleet)
+            listed = signer.revocation_list(self._revoked(), LIST_DAYS)
+            replace_durably(self._fleet.places.broker / REVOCATIONS_FILE, listed.encode())
             self._fleet.registry.mark(BROKER, REVOCATIONS, digest)
 
-    def _revocation_list(self) -> str:
-        revoked = (
-            Revoked(int(each.number, 16), dt.datetime.fromtimestamp(each.revoked_s or 0, dt.UTC))
-            for each in self._fleet.registry.revoked()
-        )
-        return self._open().revocation_list(revoked, LIST_DAYS)
+    def _revoked(self) -> Iterator[Revoked]:
+        for each in self._fleet.registry.revoked():
+            yield Revoked(int(each.number, 16), dt.datetime.fromtimestamp(each.revoked_s or 0, dt.UTC))
 
     def _open(self) -> Signer:
         with self._opening:

@@ -5,10 +5,12 @@ import shlex
 import tarfile
 
 from agent.host.durable import replace_durably
+from agent.host.lock import hold
 from provisioning.broker.files import broker_files, generated
 from provisioning.bundle import contents_digest
 from provisioning.facts import BROKER, BROUGHT
 from provisioning.fleet import Fleet
+from provisioning.inventory import Inventory
 from provisioning.reach import Reach
 
 BRING = """\
@@ -26,16 +28,21 @@ def bring_to_broker(fleet: Fleet) -> None:
     Raises:
         ReachError: its machine is away, or its reload failed.
     """
-    broker = fleet.inventory.broker
-    for name, text in generated(fleet).items():
-        replace_durably(fleet.places.broker / name, text.encode())
-    files = broker_files(fleet)
-    machine = Reach(fleet.inventory.ssh, broker.address)
-    if broker.folder:
-        script = BRING.format(folder=shlex.quote(broker.folder), owner=shlex.quote(broker.owner))
-        machine.run(script, _packed(files))
-        machine.run(broker.reload or "true")
-    fleet.registry.mark(BROKER, BROUGHT, contents_digest(files))
+    with hold(fleet.places.broker_lock, waits=True):
+        for name, text in generated(fleet).items():
+            replace_durably(fleet.places.broker / name, text.encode())
+        files = broker_files(fleet)
+        if fleet.inventory.broker.folder:
+            _copy(fleet.inventory, files)
+        fleet.registry.mark(BROKER, BROUGHT, contents_digest(files))
+
+
+def _copy(inventory: Inventory, files: dict[str, bytes]) -> None:
+    broker = inventory.broker
+    machine = Reach(inventory.ssh, broker.address)
+    script = BRING.format(folder=shlex.quote(broker.folder), owner=shlex.quote(broker.owner))
+    machine.run(script, _packed(files))
+    machine.run(broker.reload or "true")
 
 
 def _packed(files: dict[str, bytes]) -> bytes:

@@ -46,6 +46,8 @@ def verify(inventory: InventoryFile = DEFAULT_INVENTORY, *, as_json: AsJson = Fa
         typer.echo(json.dumps(asdict(found), indent=2))
     elif found.fault:
         typer.echo(f"promptd-fleet: the audit log is broken: {found.fault}", err=True)
+    elif not found.entries:
+        typer.echo("nothing was done to this fleet yet: the audit log is empty")
     else:
         typer.echo(f"{found.entries} entries, none changed; the last one is {found.head}")
     raise typer.Exit(1 if found.fault else 0)

@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 import structlog
 
-from agent.host.lock import hold
 from agent.wire.errors import AgentError
 from provisioning.apply import Applying, Quiet
 from provisioning.authority.registrar import Registrar
@@ -58,10 +57,9 @@ class BrokerRules:
     def _bring(self) -> bool:
         fleet = self._fleet()
         try:
-            with hold(fleet.places.lock):
-                facts = look(fleet, fleet.places.folder)
-                steps = tuple(step for step in plan(fleet.inventory, facts) if step.kind in KINDS)
-                failed = Applying(fleet, self._registrar, facts, Quiet()).run(steps).failed
+            facts = look(fleet, fleet.places.folder)
+            steps = tuple(step for step in plan(fleet.inventory, facts) if step.kind in KINDS)
+            failed = Applying(fleet, self._registrar, facts, Quiet()).run(steps).failed
         except AgentError as error:
             LOG.warning("broker_rules_wait", reason=str(error))
             return False

@@ -1,10 +1,13 @@
 """One agent for one state folder."""
 
 from pathlib import Path
+from queue import Queue
+from typing import IO
 
 import pytest
 
 from agent.host.lock import hold
+from agent.host.pulse import spawn
 from agent.wire.errors import ConfigError
 
 
@@ -22,6 +25,19 @@ def test_the_lock_is_free_once_its_holder_is_gone(tmp_path: Path) -> None:
 
     again.close()
     assert again.closed
+
+
+def test_whoever_waits_for_the_lock_has_it_once_its_holder_is_gone(tmp_path: Path) -> None:
+    held = hold(tmp_path / "lock")
+    waiting: Queue[IO[str]] = Queue()
+    spawn("waiting", lambda: waiting.put(hold(tmp_path / "lock", waits=True)), lambda *_: None)
+
+    held.close()
+
+    taken = waiting.get(timeout=10)
+    with pytest.raises(ConfigError):
+        hold(tmp_path / "lock")
+    taken.close()
 
 
 def test_a_folder_that_cannot_be_made_is_a_configuration_error(tmp_path: Path) -> None:

@@ -112,6 +112,15 @@ def test_a_reload_applies_settings_to_the_running_agent(
     assert device.ending(device.send("after the reload")) == "completed"
 
 
+def test_a_box_whose_credentials_were_removed_starts(agent: Service, device: Device) -> None:
+    agent.machine.run("rm", "-r", "/etc/promptd/credentials")
+
+    agent.do("restart")
+
+    assert device.ending(device.send("without credentials")) == "completed"
+    assert agent.machine.run("stat", "-c", "%a %U", "/etc/promptd/credentials") == "700 root"
+
+
 def test_a_stop_amid_prompts_loses_none(agent: Service, device: Device) -> None:
     tickets = send_many(device)
 
