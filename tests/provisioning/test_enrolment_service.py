@@ -145,18 +145,6 @@ def test_a_service_that_is_killed_while_its_authority_signs_loses_no_box(plant: 
     assert len(plant.registry.certificates("box-S17")) == 1
 
 
-def test_an_authority_that_takes_the_name_from_the_request_gets_it_there(plant: Plant) -> None:
-    plant.change(authority=plant.signing_program('[ "$1" = box-S17 ] || exit 1'))
-    plant.start_service()
-    (token,) = plant.tokens(1)
-    box = Newcomer(plant, "S17", token)
-
-    pair = box.enrol()
-
-    assert pair.name == "box-S17"
-    assert ["the box is box-S17" in each.reason for each in box.verdicts if not each.passed] == [True]
-
-
 def test_a_box_that_was_away_too_long_gets_its_next_certificate_with_a_proof(plant: Plant) -> None:
     plant.change(days=3 / 86_400)
     plant.start_service()

@@ -22,6 +22,8 @@ class Est:
 
     def __init__(self, folder: Path, signer: Signer) -> None:
         self._signer = signer
+        self.signed: list[str] = []
+        """The names for which it has signed."""
         made = keys.make(signer, Subject("est", Role.BROKER, ("127.0.0.1",)), 1)
         (folder / "est.pem").write_text(made.issued.chain_pem)
         (folder / "est.key").write_text(made.key_pem)
@@ -37,7 +39,7 @@ class Est:
         self._server.server_close()
 
     def _handler(self) -> type[http.server.BaseHTTPRequestHandler]:
-        signer = self._signer
+        signer, signed = self._signer, self.signed
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
@@ -49,6 +51,7 @@ class Est:
                     self._answer(401, b"")
                     return
                 request = x509.load_der_x509_csr(base64.b64decode(body))
+                signed.append(common_name(request))
                 issued = signer.sign(request, Subject(common_name(request), Role.DEVICE), 1)
                 self._answer(200, _bundle(issued.chain_pem))
 

@@ -113,12 +113,14 @@ def test_a_reload_applies_settings_to_the_running_agent(
 
 
 def test_a_box_whose_credentials_were_removed_starts(agent: Service, device: Device) -> None:
-    agent.machine.run("rm", "-r", "/etc/promptd/credentials")
+    folder = "/etc/promptd/credentials"
+    before = agent.machine.run("stat", "-c", "%a %U", folder)
+    agent.machine.run("rm", "-r", folder)
 
     agent.do("restart")
 
     assert device.ending(device.send("without credentials")) == "completed"
-    assert agent.machine.run("stat", "-c", "%a %U", "/etc/promptd/credentials") == "700 root"
+    assert (before, agent.machine.run("stat", "-c", "%a", folder)) == ("700 root", "700")
 
 
 def test_a_stop_amid_prompts_loses_none(agent: Service, device: Device) -> None:
