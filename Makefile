@@ -15,8 +15,8 @@ INSTALLED := .venv/.installed
 PROGRAMS := mosquitto mosquitto_rr cmake ninja g++ systemd-analyze strace faketime shellcheck sshd openssl
 PACKAGES := mosquitto mosquitto-clients cmake ninja-build g++ systemd strace faketime shellcheck openssh-server openssl python3-dev python3-venv
 SYSTEM := .cache/system
-SYSTEM_PROGRAMS := systemd-nspawn debootstrap mosquitto ip nsenter unshare
-SYSTEM_PACKAGES := systemd-container debootstrap debian-archive-keyring mosquitto iproute2 util-linux
+SYSTEM_PROGRAMS := systemd-nspawn debootstrap mosquitto ip nsenter unshare ansible-playbook ansible-lint
+SYSTEM_PACKAGES := systemd-container debootstrap debian-archive-keyring mosquitto iproute2 util-linux ansible-core ansible-lint
 SOURCES := agent provisioning tests benchmarks demo_model
 
 .PHONY: help demo test test-system check format bench chaos soak install wheelhouse bundle deb clean

@@ -51,4 +51,5 @@ schedule:                             # kept for roll-outs; nothing acts on it y
 
 ssh:
   parallel: 8                         # devices at once
+  # installs: false                   # for Ansible: it sets the boxes up, and a claim lets them in
 """

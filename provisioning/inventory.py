@@ -216,6 +216,8 @@ class Schedule(_Part):
 class Ssh(_Part):
     """How devices with an address are reached."""
 
+    installs: bool = True
+    """Whether `apply` sets them up; false: something else does, such as Ansible, and a claim lets them in."""
     command: str = "ssh"
     """The program, with options of its own; it is called like ssh."""
     options: tuple[str, ...] = ("BatchMode=yes", "ConnectTimeout=10")

@@ -16,7 +16,7 @@ from provisioning.facts import (
     REVOCATIONS,
     Facts,
 )
-from provisioning.inventory import FleetDevice, Inventory
+from provisioning.inventory import FleetDevice, Inventory, Ssh
 from provisioning.keeping import Keeping
 from provisioning.registry_rows import INVENTORY, Certificate
 from provisioning.roles import Role
@@ -66,7 +66,7 @@ def plan(
     steps += _revocations(facts, steps)
     steps += _broker(facts, steps)
     for name, device in inventory.devices.items():
-        steps += _device(name, device, facts, is_again=name in again)
+        steps += _device(name, device, facts, inventory.ssh, is_again=name in again)
     order = list(Kind)
     return tuple(sorted(steps, key=lambda step: order.index(step.kind)))
 
@@ -166,7 +166,7 @@ def _broker(facts: Facts, steps: list[Step]) -> Iterator[Step]:
         yield Step(Kind.BROKER, BROKER, "its configuration, rules or certificate change")
 
 
-def _device(name: str, device: FleetDevice, facts: Facts, *, is_again: bool) -> Iterator[Step]:
+def _device(name: str, device: FleetDevice, facts: Facts, ssh: Ssh, *, is_again: bool) -> Iterator[Step]:
     latest = facts.latest.get(name)
     if latest and latest.revoked_s is not None and not is_again:
         yield Step(Kind.LOOK, name, _revoked(latest, name))
@@ -175,7 +175,13 @@ def _device(name: str, device: FleetDevice, facts: Facts, *, is_again: bool) -> 
     if not device.address:
         if (is_again or not is_certified) and (why := _needs_bundle(name, facts)):
             yield Step(Kind.BUNDLE, name, why)
-        return
+    elif ssh.installs:
+        yield from _by_ssh(name, latest, facts, is_again=is_again, is_certified=is_certified)
+
+
+def _by_ssh(
+    name: str, latest: Certificate | None, facts: Facts, *, is_again: bool, is_certified: bool
+) -> Iterator[Step]:
     installed = facts.mark(name, INSTALLED)
     if installed != installed_digest(facts.told[name], facts.installs):
         yield Step(

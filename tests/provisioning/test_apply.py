@@ -82,6 +82,19 @@ def test_50_devices_have_certificates_of_their_own_and_three_more_runs_do_nothin
     assert len({fingerprint(each) for each in certificates.values()}) == 50
 
 
+def test_boxes_that_something_else_installs_are_registered_and_left_alone(
+    farm: Farm, apply: Apply, planned: Plan
+) -> None:
+    farm.write({"box-1": {"serial": "S1"}})
+    farm.inventory.write_text(farm.inventory.read_text().replace("ssh: {", "ssh: {installs: false, "))
+
+    apply()
+
+    assert (planned(), farm.calls()) == ([], [])
+    with open_fleet(farm.inventory) as fleet:
+        assert fleet.registry.device("box-1")
+
+
 def test_no_private_key_leaves_its_box(farm: Farm, apply: Apply) -> None:
     farm.write({"box-1": {}})
 

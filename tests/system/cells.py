@@ -1,5 +1,7 @@
 """Control groups of boxes: one for each in every hierarchy of this kernel, removed when the box is.
 
+They are all that another run on this machine sees of ours: they begin with the number of our namespace.
+
 A kernel of today has one hierarchy (version 2). Others have controllers in hierarchies of version 1 beside,
 and then systemd in a box needs the one of `memory` for MemoryMax= (`FIRST_PROCESS` in machine.py).
 """
@@ -14,6 +16,8 @@ HIERARCHIES = [
     path for path in (MOUNT / "unified", MOUNT / "systemd", MOUNT / "memory") if path.exists()
 ] or [MOUNT]
 
+RUN = f"promptd-{Path('/proc/self/ns/pid').stat().st_ino}-"
+
 ENTER = 'for group in $1; do echo $$ > "$group/cgroup.procs"; done; shift; exec "$@"'
 
 
@@ -21,7 +25,7 @@ class Cell:
     """A place for one box beside everything else on this machine."""
 
     def __init__(self, name: str) -> None:
-        self._groups = [hierarchy / name for hierarchy in HIERARCHIES]
+        self._groups = [hierarchy / f"{RUN}{name}" for hierarchy in HIERARCHIES]
 
     def start(self, command: Sequence[str], output: BinaryIO) -> subprocess.Popen[bytes]:
         """Start a process whose children will all be in here."""
@@ -35,15 +39,33 @@ class Cell:
 
     def is_empty(self) -> bool:
         """Whether no process is left in here."""
-        groups = (below for group in self._groups for below in (group, *_below(group)))
-        return all(not (group / "cgroup.procs").read_text() for group in groups if group.exists())
+        return all(map(_is_empty, self._groups))
 
     def remove(self) -> None:
-        """Remove the groups, the innermost first; also those that an earlier run has left."""
+        """Remove the groups, the innermost first."""
         for group in self._groups:
-            for below in (*_below(group), group):
-                if below.exists():
-                    below.rmdir()
+            _remove(group)
+
+
+def remove_what_is_left() -> None:
+    """Remove the groups of runs that were killed; in those of a run that lives are processes."""
+    left = {group.name for hierarchy in HIERARCHIES for group in hierarchy.glob("promptd-*")}
+    for name in left:
+        groups = [hierarchy / name for hierarchy in HIERARCHIES]
+        if all(map(_is_empty, groups)):
+            for group in groups:
+                _remove(group)
+
+
+def _is_empty(group: Path) -> bool:
+    inside = (each for each in (group, *_below(group)) if each.exists())
+    return not any((each / "cgroup.procs").read_text() for each in inside)
+
+
+def _remove(group: Path) -> None:
+    for each in (*_below(group), group):
+        if each.exists():
+            each.rmdir()
 
 
 def _below(group: Path) -> list[Path]:

@@ -10,7 +10,7 @@ import pytest
 from rig.mosquitto import Mosquitto, mosquitto_in
 from rig.requester import Requester, requester_on
 
-from system import lan
+from system import cells, lan
 from system.boxes import Boxes
 from system.bundle import Bundle, bundle_in
 from system.device import Device
@@ -53,6 +53,7 @@ def pytest_runtest_makereport(
 @pytest.fixture(scope="session")
 def boxes(request: pytest.FixtureRequest) -> Iterator[Boxes]:
     """Return the network with room for boxes."""
+    cells.remove_what_is_left()
     boxes = request.session.stash[BOXES] = Boxes(lan.open_lan(), MADE / "debian-12")
     yield boxes
     boxes.close_all()

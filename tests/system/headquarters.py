@@ -35,7 +35,7 @@ broker:
   address: root@{broker}
   folder: /etc/mosquitto/promptd
 authority: {{kind: own, days: {days}}}
-ssh: {{options: [BatchMode=yes, StrictHostKeyChecking=accept-new]}}
+ssh: {{installs: {installs}, options: [BatchMode=yes, StrictHostKeyChecking=accept-new]}}
 settings:
   telemetry: {{interval_s: 1}}
 devices:
@@ -62,6 +62,8 @@ class Headquarters:
     def __init__(self, boxes: Boxes, bundle: Bundle, folder: Path) -> None:
         folder.mkdir()
         self.public_key = make_key(folder)
+        self.key = folder / "id"
+        """Opens every machine that let the public one in."""
         self.broker = let_in(boxes.make("broker"), self.public_key)
         self.broker.path("/etc/mosquitto/mosquitto.conf").unlink()
         self.broker.path("/etc/mosquitto/mosquitto.conf").symlink_to("promptd/mosquitto.conf")
@@ -72,10 +74,11 @@ class Headquarters:
         self._install(bundle)
         self.service = Service(self.office, "promptd-fleet")
 
-    def write_inventory(self, devices: dict[str, str]) -> None:
+    def write_inventory(self, devices: dict[str, str], *, installs: bool = True) -> None:
         """Write down what there shall be: devices by name, with what the inventory says of each."""
         rows = "\n".join(f"  {name}: {{{words}}}" for name, words in devices.items())
         words = {"broker": self.broker.address, "port": PORT, "days": DAYS, "claim": CLAIM, "client": CLIENT}
+        words["installs"] = str(installs).lower()
         self._write("fleet.yaml", INVENTORY.format(devices=rows, **words).encode())
 
     def apply(self, *words: str) -> str:
@@ -139,7 +142,7 @@ class Headquarters:
         bundle.do(self.office, "install", "--fleet")
         self.office.write(CREDENTIAL, SECRET, 0o600)
         self._write(Path(ROOT_SECRET).name, SECRET.encode())
-        self._write(".ssh/id_ed25519", (self._folder / "id").read_bytes())
+        self._write(".ssh/id_ed25519", self.key.read_bytes())
         self._write(f"dist/{bundle.archive.name}", bundle.archive.read_bytes())
 
     def _write(self, name: str, content: bytes) -> None:

@@ -45,7 +45,7 @@ class Machine:
         self.changes = folder / "changes"
         """What this box has written: a layer for other boxes, once this one is off."""
         self._root, self._folder = folder / "root", folder
-        self._cell = Cell(f"promptd-{name}")
+        self._cell = Cell(name)
         self._nspawn: subprocess.Popen[bytes] | None = None
         self._mount(layers)
         self.write("/etc/machine-id", f"{self.serial_of(name)}\n")
