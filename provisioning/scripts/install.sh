@@ -17,6 +17,7 @@ SETTINGS=/etc/promptd
 UNITS=/usr/local/lib/systemd/system
 ACCOUNTS=/usr/local/lib/sysusers.d
 FOLDERS=/usr/local/lib/tmpfiles.d
+COMMANDS=/usr/local/bin
 SETTLED_S=10 # a release that is ready, and still the same process after this time, has come up
 ROOM_FACTOR=5 # unpacked, the packages are 3 to 4 times as large as their wheels
 
@@ -56,19 +57,20 @@ main() {
     esac
 }
 
-# What runs on this machine: `service`, and `parts`, which come and go with it. What it is already, it stays.
+# What runs on this machine: `service`, and `parts`, which come and go with it; `command` is what a person types. What
+# the machine is already, it stays.
 take_role() {
     if [ -n "$fleet" ] && [ -e "$UNITS/promptd.service" ]; then
         fail "promptd itself runs on this machine; let the issuing key of the fleet be on one where nothing else does"
     elif [ -n "$fleet" ] || [ -e "$UNITS/promptd-fleet.service" ]; then
         product=promptd-fleet service=promptd-fleet.service parts='' users=promptd-fleet
-        command=/usr/local/bin/promptd-fleet
+        command=bin/promptd-fleet
         folders=/var/lib/promptd-fleet needed=/var/lib/promptd-fleet/fleet.yaml
         kept="$folders with the authority, the registry and the audit log"
         [ -z "$settings$credentials$device" ] || fail "this machine takes its settings from $needed; leave the options out"
     else
         product=promptd service=promptd.service parts='promptd-engine.service promptd-engine.socket'
-        users='promptd promptd-engine' folders="$SETTINGS /var/lib/promptd /run/promptd" needed='' command=''
+        users='promptd promptd-engine' folders="$SETTINGS /var/lib/promptd /run/promptd" needed='' command=as-service.sh
         kept="$SETTINGS, and /var/lib/promptd with prompts, models and the identity"
     fi
 }
@@ -120,7 +122,7 @@ make_release() {
         --no-deps --require-hashes -r "$here/constraints.txt" || fail "the packages cannot be installed; see above"
     "$folder/bin/python" -c 'import agent.app, llama_cpp, onnxruntime' ||
         fail "release $release does not run on this system; build its wheels on a system as old as this one"
-    cp -R "$here/units" "$here/install.sh" "$here/VERSION" "$folder/"
+    cp -R "$here/units" "$here/install.sh" "$here/as-service.sh" "$here/VERSION" "$folder/"
     sync
     touch "$folder/.complete"
 }
@@ -203,7 +205,7 @@ switch_to() {
 put_in_place() {
     place_units "$1"
     point current "$1"
-    [ -z "$command" ] || ln -sfn "$PLACE/current/bin/$product" "$command"
+    ln -sfn "$PLACE/current/$command" "$COMMANDS/$product"
     sync
 }
 
@@ -276,7 +278,7 @@ uninstall() {
         rm -rf "${UNITS:?}/$unit" "$UNITS/$unit.d"
     done
     ! is_booted || systemctl daemon-reload
-    rm -rf "$PLACE" "$command" "$ACCOUNTS/$product.conf" "$FOLDERS/$product.conf"
+    rm -rf "$PLACE" "${COMMANDS:?}/$product" "$ACCOUNTS/$product.conf" "$FOLDERS/$product.conf"
     for folder in "$UNITS" "$(dirname "$UNITS")" "$ACCOUNTS" "$FOLDERS"; do
         rmdir "$folder" 2> /dev/null || true # others may have something there
     done

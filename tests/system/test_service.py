@@ -112,6 +112,15 @@ def test_a_reload_applies_settings_to_the_running_agent(
     assert device.ending(device.send("after the reload")) == "completed"
 
 
+def test_a_person_works_with_the_state_of_the_service_and_leaves_it_to_the_service(agent: Service) -> None:
+    box = agent.machine
+
+    box.run("/usr/local/bin/promptd", "calibrate", "--variant", "gguf-cpu", "--json")
+
+    assert box.path("/var/lib/promptd/calibration.json").exists()
+    assert box.run("find", "/var/lib/promptd", "!", "-user", "promptd") == ""
+
+
 def test_a_box_whose_credentials_were_removed_starts(agent: Service, device: Device) -> None:
     folder = "/etc/promptd/credentials"
     before = agent.machine.run("stat", "-c", "%a %U", folder)
