@@ -60,7 +60,8 @@ chaos: install ## break everything around the agent, and count; CHAOS=--short fo
 soak: install ## hours of steady load with kills and restarts, and what grows; SOAK="--minutes 480", default 20
 	@PYTHONPATH=tests $(BIN)/python -m chaos.soak $(or $(SOAK),--markdown docs/reliability.md)
 
-wheelhouse: | .venv/bin/pip ## portable wheels for a whole fleet of this architecture; WHEELS=--native-llama for this box only
+# ARCH and ARM_ARCH, given to any of the three, reach build-wheelhouse in its environment.
+wheelhouse: | .venv/bin/pip ## portable wheels for a whole fleet; ARCH=aarch64 for arm64 boxes, WHEELS=--native-llama for this box only
 	@PYTHON=$(BIN)/python LLAMA_FLAGS="$(LLAMA_FLAGS)" provisioning/scripts/build-wheelhouse dist/wheelhouse $(WHEELS)
 
 bundle: wheelhouse ## what is carried to a box: dist/promptd-VERSION-ARCHITECTURE.tar.gz; RELEASE=0.1.0-2 names another build

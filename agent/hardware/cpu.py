@@ -68,9 +68,10 @@ def _fields(text: str) -> dict[str, str]:
 
 
 def _model(root: Path, fields: dict[str, str]) -> str | Unknown:
-    if "model name" in fields:
-        return fields["model name"]
     part = fields.get("CPU part", "").lower()
+    # NVIDIA's kernel gives every Arm core a model name too, but the same one: "ARMv8 Processor rev 1 (v8l)".
+    if "model name" in fields and not part:
+        return fields["model name"]
     core = ARM_PARTS.get(part, f"ARM part {part}" if part else "")
     board = fields.get("Model") or board_name(root) or fields.get("Hardware", "")
     return ", ".join(name for name in (board, core) if name) or Unknown("/proc/cpuinfo names no model")

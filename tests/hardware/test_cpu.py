@@ -50,6 +50,17 @@ def test_an_arm_board_without_a_model_line_is_named_by_its_device_tree(tree: Tre
     assert cpu.model == "NVIDIA Jetson AGX Orin, Cortex-A78AE"
 
 
+def test_a_jetson_is_named_by_its_board_though_its_kernel_calls_every_core_the_same(tree: Tree) -> None:
+    cpuinfo = PI.replace("Features", "model name\t: ARMv8 Processor rev 1 (v8l)\nFeatures").replace(
+        "0xd0b", "0xd42"
+    )
+    root = tree({"proc/cpuinfo": cpuinfo, "proc/device-tree/model": "NVIDIA Jetson AGX Orin\0"})
+
+    cpu = look_at_cpu(root, "linux", "aarch64", None)
+
+    assert cpu.model == "NVIDIA Jetson AGX Orin, Cortex-A78AE"
+
+
 def test_a_part_nobody_has_listed_is_named_by_its_number(tree: Tree) -> None:
     root = tree({"proc/cpuinfo": PI.replace("0xd0b", "0xfff")})
 

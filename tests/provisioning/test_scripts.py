@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -19,6 +20,7 @@ SHELL_SCRIPTS = [
 ]
 ROLE = HOUSE / "provisioning/ansible/roles/promptd"
 RELEASE = "1.2.3-4"
+COMPILED = "some_thing-4.5-cp311-abi3-linux_x86_64.whl"
 
 
 def built(folder: Path, wheels: Path) -> Path:
@@ -41,7 +43,7 @@ def wheels(tmp_path: Path) -> Path:
     """Return a folder with wheels whose content does not matter."""
     folder = tmp_path / "wheels"
     folder.mkdir()
-    for name in ("promptd-1.2.3-py3-none-any.whl", "some_thing-4.5-cp311-abi3-linux_x86_64.whl"):
+    for name in ("promptd-1.2.3-py3-none-any.whl", COMPILED):
         (folder / name).write_text(name)
     return folder
 
@@ -63,14 +65,27 @@ def test_the_same_wheels_make_the_same_bundle(tmp_path: Path, wheels: Path) -> N
     assert second.read_bytes() == first.read_bytes()
 
 
-def test_a_bundle_is_named_after_its_release_and_the_machine_it_is_for(tmp_path: Path, wheels: Path) -> None:
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_a_bundle_is_named_after_its_release_and_the_machine_that_its_wheels_are_for(
+    tmp_path: Path, wheels: Path, machine: str
+) -> None:
+    (wheels / COMPILED).rename(wheels / COMPILED.replace("x86_64", machine))
+
     bundle = built(tmp_path, wheels)
 
     files = contents(bundle)
-
-    assert bundle.name == f"promptd-{RELEASE}-{os.uname().machine}.tar.gz"
+    assert bundle.name == f"promptd-{RELEASE}-{machine}.tar.gz"
     assert files["VERSION"].decode() == f"{RELEASE}\n"
-    assert files["TARGET"].decode().split() == [os.uname().machine, "python{}.{}".format(*sys.version_info)]
+    assert files["TARGET"].decode().split() == [machine, "python{}.{}".format(*sys.version_info)]
+
+
+def test_wheels_for_two_kinds_of_machines_make_no_bundle(tmp_path: Path, wheels: Path) -> None:
+    shutil.copy(wheels / COMPILED, wheels / COMPILED.replace("x86_64", "aarch64"))
+
+    with pytest.raises(subprocess.CalledProcessError) as refusal:
+        built(tmp_path, wheels)
+
+    assert "not those of one architecture" in refusal.value.stderr
 
 
 def test_a_bundle_knows_the_digest_of_each_of_its_files(tmp_path: Path, wheels: Path) -> None:
@@ -114,6 +129,32 @@ def test_install_tells_what_is_wrong_with_its_words(words: list[str], sentence: 
     done = subprocess.run(["sh", SCRIPTS / "install.sh", *words], capture_output=True, text=True, check=False)
 
     assert sentence in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "architecture", "sentence"),
+    [
+        ([], "aarch64", "install the Debian package g++-aarch64-linux-gnu"),
+        ([], "armv7l", "ARCH can be aarch64"),
+        (["--native-llama"], "aarch64", "leave it out, or ARCH"),
+    ],
+)
+def test_wheels_for_another_machine_are_refused_with_what_to_do(
+    tmp_path: Path, words: list[str], architecture: str, sentence: str
+) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("dirname", "sed"):
+        (programs / name).symlink_to(shutil.which(name) or "")
+    (programs / "uname").write_text("#!/bin/sh\necho x86_64\n")
+    (programs / "uname").chmod(0o755)
+    environment = {"PATH": str(programs), "PYTHON": sys.executable, "LLAMA_FLAGS": "-", "ARCH": architecture}
+    command = ["/bin/sh", str(SCRIPTS / "build-wheelhouse"), str(tmp_path / "wheels"), *words]
+
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    assert sentence in done.stderr
+    assert not (tmp_path / "wheels").exists()
 
 
 def test_what_cloud_init_runs_on_a_new_box_is_sound_shell(tmp_path: Path) -> None:
