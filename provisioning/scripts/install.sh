@@ -290,6 +290,10 @@ uninstall() {
     for unit in $service $parts; do
         rm -rf "/etc/systemd/system/$unit.d" # what `systemctl edit` has made
     done
+    # The group is gone soon, and its number may become another's: the serials are root's again (promptd.tmpfiles).
+    for serial in /sys/class/dmi/id/product_serial /sys/class/dmi/id/board_serial; do
+        [ ! -e "$serial" ] || { chown root:root "$serial" && chmod 400 "$serial"; } 2> /dev/null || true
+    done
     for user in $users; do
         ! getent passwd "$user" > /dev/null || userdel "$user"
     done
