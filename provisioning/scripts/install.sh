@@ -147,13 +147,15 @@ place_settings() {
     systemd-tmpfiles --create "$FOLDERS/$product.conf" # owners and modes of what has just come
 }
 
-# Writes a file so that a power cut leaves the old one or the new one.
+# Writes a file so that a power cut leaves the old one or the new one: a name that is on the disk before the content
+# would be an empty unit, or empty settings.
 place() {
     mkdir -p "$(dirname "$2")"
     ! cmp -s "$1" "$2" || return 0
     changed=yes
     (umask 077 && cp "$1" "$2.new")
     chmod "${3:-644}" "$2.new"
+    sync "$2.new"
     mv "$2.new" "$2"
 }
 
