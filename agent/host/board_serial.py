@@ -8,8 +8,9 @@ SOURCES = (
     "sys/class/dmi/id/board_serial",
     "etc/machine-id",
 )
-"""The first that says something counts. On PCs only root may read the serial numbers of `dmi`; the machine id
-is made at installation, so that a copied disk brings its twin's along (machine-id(5))."""
+"""The first that says something counts. On PCs only root may read the serial numbers of `dmi` until
+systemd/promptd.tmpfiles opens them to the agent; the machine id is made at installation, so that a copied
+disk brings its twin's along (machine-id(5))."""
 
 PLACEHOLDERS = {
     "",

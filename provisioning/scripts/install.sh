@@ -149,13 +149,15 @@ place_settings() {
     systemd-tmpfiles --create "$FOLDERS/$product.conf" # owners and modes of what has just come
 }
 
-# Writes a file so that a power cut leaves the old one or the new one.
+# Writes a file so that a power cut leaves the old one or the new one: a name that is on the disk before the content
+# would be an empty unit, or empty settings.
 place() {
     mkdir -p "$(dirname "$2")"
     ! cmp -s "$1" "$2" || return 0
     changed=yes
     (umask 077 && cp "$1" "$2.new")
     chmod "${3:-644}" "$2.new"
+    sync "$2.new"
     mv "$2.new" "$2"
 }
 
@@ -291,6 +293,10 @@ uninstall() {
     rm -rf $folders
     for unit in $service $parts; do
         rm -rf "/etc/systemd/system/$unit.d" # what `systemctl edit` has made
+    done
+    # The group is gone soon, and its number may become another's: the serials are root's again (promptd.tmpfiles).
+    for serial in /sys/class/dmi/id/product_serial /sys/class/dmi/id/board_serial; do
+        [ ! -e "$serial" ] || { chown root:root "$serial" && chmod 400 "$serial"; } 2> /dev/null || true
     done
     for user in $users; do
         ! getent passwd "$user" > /dev/null || userdel "$user"

@@ -157,6 +157,19 @@ def test_wheels_for_another_machine_are_refused_with_what_to_do(
     assert not (tmp_path / "wheels").exists()
 
 
+def test_what_is_placed_has_its_content_on_the_disk_before_its_name(tmp_path: Path) -> None:
+    functions = (SCRIPTS / "install.sh").read_text().replace('main "$@"', 'place "$@"')
+    (tmp_path / "new.toml").write_text("device_id = 'box-1'")
+    trace = tmp_path / "trace"
+    watch = ["strace", "-f", "-y", "-e", "trace=fsync,fdatasync,rename,renameat,renameat2", "-o", str(trace)]
+    place = ["sh", "-c", functions, "install.sh", str(tmp_path / "new.toml"), str(tmp_path / "promptd.toml")]
+
+    subprocess.run([*watch, *place], check=True)
+
+    calls = [line.split()[1].partition("(")[0] for line in trace.read_text().splitlines() if ".new" in line]
+    assert [call.rstrip("at2") for call in calls] == ["fsync", "rename"]
+
+
 def test_what_cloud_init_runs_on_a_new_box_is_sound_shell(tmp_path: Path) -> None:
     data = yaml.safe_load((SCRIPTS / "cloud-init/user-data.yaml").read_text())
     files = {file["path"]: file["content"] for file in data["write_files"]}

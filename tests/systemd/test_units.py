@@ -11,6 +11,7 @@ import pytest
 
 from agent.app import STOP_BUDGET_S
 from agent.hardware.budget import CPU_RESERVE_SHARE
+from agent.host.board_serial import SOURCES
 from agent.identity.claim import CERTIFICATE, KEY, TOKEN
 from agent.wire.errors import ConfigError
 
@@ -136,6 +137,34 @@ def test_a_folder_that_systemd_takes_credentials_from_is_always_there() -> None:
     folder = section("promptd.service", "Service")["LoadCredential"].partition(":")[2]
 
     assert folder in made
+
+
+def test_the_agent_may_read_every_serial_that_root_may_read() -> None:
+    lines = (UNITS / "promptd.tmpfiles").read_text().splitlines()
+    user = section("promptd.service", "Service")["Group"]
+
+    opened = [
+        line.split()[1] for line in lines if line.startswith("z- ") and line.endswith(f" 0440 root {user}")
+    ]
+
+    assert opened == [f"/{source}" for source in SOURCES if "/dmi/" in source]
+
+
+def test_a_box_without_such_serials_is_installed_all_the_same(tmp_path: Path) -> None:
+    lines = (UNITS / "promptd.tmpfiles").read_text().splitlines()
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/group").write_text("promptd:x:997:\n")
+    rules = tmp_path / "serials.conf"
+    rules.write_text("\n".join(line for line in lines if "/sys/" in line))
+
+    done = subprocess.run(
+        ["systemd-tmpfiles", "--create", f"--root={tmp_path}", rules],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_engine_has_no_network() -> None:
