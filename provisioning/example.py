@@ -10,7 +10,7 @@ broker:
   # kind: mosquitto                   # or emqx, hivemq: whose rules are written
   # address: root@broker.example      # its machine by SSH; without: this machine
   # folder: /etc/mosquitto/promptd    # where its files are brought to; without: they stay in fleet/broker/
-  # reload: systemctl reload-or-restart mosquitto
+  # reload: systemctl restart mosquitto
 
 authority:
   kind: own                           # or files, command (step ca), est: see docs/fleet.md

@@ -61,7 +61,7 @@ def plan(
     `revoke` also withdraws the certificates of whoever left the inventory; without it that is only shown.
     `again` names members that get a new certificate whatever they have, also when it was revoked.
     """
-    steps = [*_authority(facts), *_certificates(facts, again), *_registered(inventory, facts)]
+    steps = [*_authority(facts), *_certificates(facts, again), *_registered(inventory, facts, again)]
     steps += _left(inventory, facts, revoke=revoke)
     steps += _revocations(facts, steps)
     steps += _broker(facts, steps)
@@ -112,9 +112,11 @@ def _needs_new(keeping: Keeping, latest: Certificate | None, facts: Facts) -> st
     return f"it is good for {_days(left_s)} more only" if is_due else ""
 
 
-def _registered(inventory: Inventory, facts: Facts) -> Iterator[Step]:
+def _registered(inventory: Inventory, facts: Facts, again: frozenset[str]) -> Iterator[Step]:
     for name, device in inventory.devices.items():
-        known = facts.devices.get(name)
+        known, latest = facts.devices.get(name), facts.latest.get(name)
+        if latest and latest.revoked_s is not None and name not in again:
+            continue
         if known is None:
             yield Step(Kind.REGISTER, name, "it is new in the inventory")
         elif device.serial not in ("", known.serial):

@@ -102,13 +102,12 @@ def revoke(
     Example: promptd-fleet revoke box-3 --reason stolen
     """
     from provisioning.authority.registrar import Registrar  # noqa: PLC0415 -- as above
-    from provisioning.broker.bring import bring_to_broker  # noqa: PLC0415 -- as above
+    from provisioning.broker.cut_off import cut_off  # noqa: PLC0415 -- as above
 
     with open_fleet(inventory) as fleet:
         registrar = Registrar(fleet)
         revoked = registrar.revoke(holder, reason)
-        registrar.write_revocations()
-        bring_to_broker(fleet)
+        cut_off(fleet, registrar)
     typer.echo(f"{holder}: {len(revoked)} certificates revoked, and the broker knows")
 
 

@@ -34,12 +34,11 @@ def readmit(
     Example: promptd-fleet readmit box-17
     """
     from provisioning.authority.registrar import Registrar  # noqa: PLC0415 -- as above
-    from provisioning.broker.bring import bring_to_broker  # noqa: PLC0415 -- as above
+    from provisioning.broker.cut_off import cut_off  # noqa: PLC0415 -- as above
     from provisioning.enrolment.readmission import readmit as let_in  # noqa: PLC0415 -- as above
 
     with open_fleet(inventory) as fleet:
         revoked = let_in(fleet.registry, fleet.audit, device)
         if revoked:
-            Registrar(fleet).write_revocations()
-            bring_to_broker(fleet)
+            cut_off(fleet, Registrar(fleet))
     typer.echo(f"{device} may enrol again; revoked: {revoked}")

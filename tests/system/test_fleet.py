@@ -104,15 +104,11 @@ def test_a_box_that_is_cut_off_is_seen_offline_and_answers_what_waited_when_it_i
     assert device.ending(ticket, 120) == "completed"
 
 
-def test_a_revoked_box_is_refused_on_the_link_it_has_and_on_the_next_and_the_others_work_on(
-    fleet: Fleet,
-) -> None:
-    headquarters, machine = fleet.headquarters, fleet.machines["stolen"]
+def test_a_revoked_box_is_refused_and_the_others_work_on(fleet: Fleet) -> None:
+    headquarters = fleet.headquarters
     fleet.wait_until_all_are_ready()
 
     headquarters.do("revoke", "stolen", "--reason", "stolen")
-    headquarters.wait_for_broker_to_say(lambda line: "Denied PUBLISH from promptd-stolen " in line)
-    Service(machine, "promptd").do("restart")
 
     headquarters.wait_for_broker_to_say(lambda line: "certificate verify failed" in line)
     endings = [fleet.device(name).ending(fleet.device(name).send("still there")) for name in STAYING]
