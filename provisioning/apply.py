@@ -20,7 +20,7 @@ from provisioning.facts import BUNDLED, HOSTS, Facts
 from provisioning.fleet import Fleet
 from provisioning.plan import Kind, Step
 
-ON_DEVICES = (Kind.INSTALL, Kind.CERTIFY)
+ON_DEVICES = (Kind.INSTALL, Kind.CERTIFY, Kind.START)
 
 
 class Watch(Protocol):
@@ -116,7 +116,7 @@ class Applying:
         work = DeviceWork(
             self._fleet, self._registrar, self._facts, self._watch, self._bring, waits=self._waits
         )
-        doing = {Kind.INSTALL: work.install, Kind.CERTIFY: work.certify}
+        doing = {Kind.INSTALL: work.install, Kind.CERTIFY: work.certify, Kind.START: work.start}
         for step in steps:
             if not self._try(step, lambda step: doing[step.kind](step.subject)):
                 return

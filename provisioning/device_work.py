@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from agent.client import Client
+from agent.client import AskError, Client
+from agent.wire.errors import AgentError
 from provisioning import onbox
 from provisioning.authority.registrar import Registrar
 from provisioning.bundle import InstallBundle, archive
-from provisioning.facts import BEGUN, CERTIFIED, DONE, INSTALLED, Facts, told_to
+from provisioning.facts import BEGUN, CERTIFIED, DONE, INSTALLED, STARTED, Facts, told_to
 from provisioning.fleet import Fleet
 from provisioning.plan import installed_digest
 from provisioning.reach import Reach
@@ -52,23 +53,22 @@ class DeviceWork:
             bundles = tuple(bundle for bundle in self._facts.installs if bundle.machine == machine)
         self._watch.begun(device, "installing" if bundles else "bringing its settings")
         box.run(onbox.UNPACK_AND_PROVISION, archive(told, bundles))
-        latest = self._facts.latest.get(device)
-        if latest and latest.is_good(self._facts.now_s):
-            self._start(device, box)
+        self._fleet.registry.mark(device, STARTED, BEGUN)
         self._fleet.registry.mark(device, PROMPTD, wanted)
         mark = installed_digest(self._facts.told[device], self._facts.installs)
         self._fleet.registry.mark(device, INSTALLED, mark)
 
     def certify(self, device: str) -> None:
-        """Have the box make a key, sign its request, bring the certificate, and see the box ready.
+        """Have the box make a key, sign its request, and bring the certificate.
 
         Raises:
-            AgentError: the box is away, refuses, or does not become ready.
+            AgentError: the box is away, or refuses.
         """
         box = self._reach(device)
         self._watch.begun(device, "making its key")
         request = box.run(onbox.request(device)).decode()
         self._watch.begun(device, "signing its request")
+        self._fleet.registry.mark(device, STARTED, BEGUN)
         self._fleet.registry.mark(device, CERTIFIED, BEGUN)
         reply = self._registrar.certify(device, request)
         latest = self._facts.latest.get(device)
@@ -78,17 +78,30 @@ class DeviceWork:
         self._watch.begun(device, "bringing its certificate")
         box.run(onbox.accept(), reply.model_dump_json().encode())
         self._fleet.registry.mark(device, CERTIFIED, DONE)
-        self._start(device, box)
 
-    def _start(self, device: str, box: Reach) -> None:
+    def start(self, device: str) -> None:
+        """Start promptd on the box, and wait until it says on the broker that it is ready.
+
+        Raises:
+            AgentError: the box is away, or does not become ready.
+        """
         self._watch.begun(device, "starting")
-        box.run(onbox.RESTART)
-        if not self._waits:
-            return
-        self._watch.begun(device, "waiting until it is ready")
-        # A stopped agent says `offline`, so an old `ready` has gone by now.
-        with Client(self._fleet.link, device) as client:
-            client.wait_for("status", lambda status: status["state"] == "ready", READY_TIMEOUT_S)
+        self._reach(device).run(onbox.RESTART)
+        if self._waits:
+            self._watch.begun(device, "waiting until it is ready")
+            self._see_ready(device)
+        self._fleet.registry.mark(device, STARTED, DONE)
+
+    def _see_ready(self, device: str) -> None:
+        """Wait for its word. A stopped agent says `offline`, so that an old `ready` has gone by now."""
+        try:
+            with Client(self._fleet.link, device) as client:
+                client.wait_for("status", lambda status: status["state"] == "ready", READY_TIMEOUT_S)
+        except AskError as error:
+            raise AgentError(
+                f"{error}; look there: journalctl -u promptd. A box that lost its key gets another one by "
+                f"promptd-fleet apply --again {device}"
+            ) from error
 
     def _reach(self, device: str) -> Reach:
         return Reach(self._fleet.inventory.ssh, self._fleet.inventory.devices[device].address)

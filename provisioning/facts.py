@@ -15,10 +15,11 @@ from provisioning.registry_rows import Certificate, Device, Mark
 BROKER = "the broker"
 """The subject of what is brought to it, beside the devices."""
 BROUGHT, BUNDLED, INSTALLED, REVOCATIONS, HOSTS = "brought", "bundled", "installed", "revocations", "hosts"
-CERTIFIED = "certified"
+CERTIFIED, STARTED = "certified", "started"
 """Steps that leave a mark."""
 BEGUN, DONE = "begun", "done"
-"""What the mark of `certified` says: a certificate that was signed may not have come to the box."""
+"""What the marks of `certified` and `started` say: a certificate that was signed may not have come to the
+box, and a box that was set up may not have become ready."""
 LISTING = ("own", "files")
 """Kinds of authority whose revocation list we write; the others keep theirs."""
 

@@ -109,9 +109,9 @@ class FleetBroker(_Part):
     state_dir: str = "/var/lib/mosquitto"
     """Where it keeps sessions and queued prompts."""
     reload: str = "systemctl restart mosquitto"
-    """What makes it read the files that were brought to its folder; empty: nothing. No reload: mosquitto then says
-    goodbye to clients that are away, a second time, and in 2.0.11 what it notes of their sessions is broken by that
-    (mosquitto issue 1521; it has thrown living clients out, and crashed)."""
+    """What makes it read the files that were brought to its folder; empty: nothing. No reload: mosquitto then
+    says goodbye to clients that are away, a second time, which breaks its list of their sessions in 2.0.11
+    (mosquitto issue 1521): it has thrown living clients out, and crashed."""
     ca_file: str = ""
     """Whom devices trust as its authority (PEM), where that is not the authority of this fleet."""
 

@@ -27,6 +27,7 @@ WORDS = {
     Kind.BUNDLE: "make a bundle to carry there",
     Kind.INSTALL: "install by SSH",
     Kind.CERTIFY: "have its key signed",
+    Kind.START: "start it, and see it ready",
     Kind.LOOK: "nothing; please look",
 }
 

@@ -11,9 +11,11 @@ from provisioning.facts import (
     BROUGHT,
     BUNDLED,
     CERTIFIED,
+    DONE,
     HOSTS,
     INSTALLED,
     REVOCATIONS,
+    STARTED,
     Facts,
 )
 from provisioning.inventory import FleetDevice, Inventory, Ssh
@@ -40,6 +42,7 @@ class Kind(StrEnum):
     BUNDLE = "bundle"
     INSTALL = "install"
     CERTIFY = "certify"
+    START = "start"
     LOOK = "look"
     """Nothing is done; a person should look."""
 
@@ -185,13 +188,19 @@ def _by_ssh(
     name: str, latest: Certificate | None, facts: Facts, *, is_again: bool, is_certified: bool
 ) -> Iterator[Step]:
     installed = facts.mark(name, INSTALLED)
-    if installed != installed_digest(facts.told[name], facts.installs):
+    is_installed = installed == installed_digest(facts.told[name], facts.installs)
+    is_brought = facts.mark(name, CERTIFIED) != BEGUN
+    has_pair = is_certified and is_brought and not is_again
+    if not is_installed:
         yield Step(
             Kind.INSTALL, name, "promptd or its settings change" if installed else "it was never set up"
         )
-    is_brought = facts.mark(name, CERTIFIED) != BEGUN
-    if is_again or not is_certified or not is_brought:
+    if not has_pair:
         yield Step(Kind.CERTIFY, name, _why_certified(latest, is_again=is_again, is_brought=is_brought))
+    if not is_installed or not has_pair:
+        yield Step(Kind.START, name, "it changes")
+    elif facts.mark(name, STARTED) != DONE:
+        yield Step(Kind.START, name, "it did not become ready")
 
 
 def _why_certified(latest: Certificate | None, *, is_again: bool, is_brought: bool) -> str:

@@ -14,7 +14,7 @@ def cut_off(fleet: Fleet, registrar: Registrar) -> None:
     """Bring the broker the rules and the list; the rules alone already deny everything to who was revoked.
 
     Raises:
-        AgentError: the list could not be signed, or the broker not be reached; the registry knows all the same.
+        AgentError: the list could not be signed, or the broker not be reached; the registry has it.
     """
     unsigned = ""
     try:

@@ -15,7 +15,7 @@ from rig.farm import Farm
 
 from provisioning.apply import Outcome
 from provisioning.authority.registrar import Registrar
-from provisioning.facts import look
+from provisioning.facts import BEGUN, STARTED, look
 from provisioning.fleet import open_fleet
 from provisioning.inventory_file import InventoryError
 from provisioning.plan import Kind, plan
@@ -121,8 +121,23 @@ def test_a_device_that_is_away_stops_no_other_and_is_set_up_when_it_is_back(
     assert [(step.subject, step.kind) for step in second.done] == [
         ("box-2", Kind.INSTALL),
         ("box-2", Kind.CERTIFY),
+        ("box-2", Kind.START),
     ]
     assert planned() == []
+
+
+def test_a_box_that_did_not_become_ready_is_started_again_by_the_next_run(
+    farm: Farm, apply: Apply, planned: Plan
+) -> None:
+    farm.write({"box-1": {}})
+    apply()
+    with open_fleet(farm.inventory) as fleet:
+        fleet.registry.mark("box-1", STARTED, BEGUN)
+
+    left = planned()
+    apply()
+
+    assert (left, planned()) == ([(Kind.START, "box-1")], [])
 
 
 def test_runs_that_are_killed_again_and_again_come_to_an_end(farm: Farm, planned: Plan) -> None:
@@ -182,7 +197,10 @@ def test_changed_settings_are_brought_without_installing_again(
 
     outcome = apply()
 
-    assert [(step.kind, step.subject) for step in outcome.done] == [(Kind.INSTALL, "box-1")]
+    assert [(step.kind, step.subject) for step in outcome.done] == [
+        (Kind.INSTALL, "box-1"),
+        (Kind.START, "box-1"),
+    ]
     assert "interval_s = 1" in (farm.box("box-1") / "etc/promptd/promptd.toml").read_text()
     assert (farm.box("box-1") / "installs").read_text().split() == ["installed"]
     assert planned() == []
@@ -195,7 +213,7 @@ def test_a_new_install_bundle_is_brought_to_every_device(farm: Farm, apply: Appl
 
     outcome = apply()
 
-    assert Counter(step.kind for step in outcome.done) == {Kind.INSTALL: 2}
+    assert Counter(step.kind for step in outcome.done) == {Kind.INSTALL: 2, Kind.START: 2}
     assert (farm.box("box-1") / "installs").read_text().split() == ["installed", "installed"]
 
 
