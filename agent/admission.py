@@ -19,6 +19,10 @@ from agent.settings_file import load_own, provision
 from agent.wire.certificates import Verdict
 from agent.wire.errors import ConfigError
 
+NO_CLAIM = (
+    "there is no claim to get a certificate with: put claim.pem, claim.key and token into "
+    "/etc/promptd/credentials, or set identity.claim_cert_file; docs/enrolment.md"
+)
 
 def admit(config: Path | None, onlooker: Onlooker | None = None, *, again: bool = False) -> Pair | None:
     """Enrol if that is needed, or `again`; return the new pair, or None when nothing had to be done.
@@ -33,6 +37,8 @@ def admit(config: Path | None, onlooker: Onlooker | None = None, *, again: bool 
     pairs = Pairs(own.identity_dir)
     claim = _needed(own, pairs, again=again)
     if claim is None:
+        if onlooker and (again or not pairs.valid) and not own.broker.cert_file:
+            raise ConfigError(NO_CLAIM)
         return None
     from agent.identity import enrol as way  # noqa: PLC0415 -- 10 MB that other boxes do not pay
 
@@ -69,9 +75,7 @@ def way_back(config: Path | None) -> Callable[[], Pair]:
         own = load_own(config)
         claim = find_claim(own.identity, credentials_dir())
         if claim is None:
-            raise ConfigError(
-                "the certificate is over and there is no claim to get another with; see docs/enrolment.md"
-            )
+            raise ConfigError(f"the broker lets this box in no more, and {NO_CLAIM}")
         from agent.identity import enrol as way  # noqa: PLC0415 -- as above
 
         around = way.Surroundings(lambda text: provision(text, config))

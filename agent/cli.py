@@ -76,9 +76,8 @@ def enrol(
 
     logs.configure(LogSettings(format="console", level="error"))
     pair = admit(config, Onlooker(typer.echo, explain), again=again)
-    typer.echo(
-        f"this box is {pair.name}" if pair else "nothing to do: this box has a certificate, or no claim"
-    )
+    enough = "nothing to do: this box has a certificate; --again gets it another one"
+    typer.echo(f"this box is {pair.name}" if pair else enough)
 
 
 @app.command()

@@ -38,6 +38,8 @@ RESTS = Rests(unanswered_s=60, longest_unanswered_s=3600, refused_s=600, longest
 TRIAL_S = 20.0
 """How long a new pair may take until the broker has let us in with it."""
 MAX_UNTOLD = 16
+REVOKED = "certificate revoked"
+"""How TLS calls it (RFC 8446, section 6.2): somebody may have let the box in again by its claim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class Surroundings:
     wake: Callable[[], None] = lambda: None
     """Asks for a `tick` soon."""
     enrol: Callable[[], Pair] | None = None
-    """Gets a pair by the claim and promotes it: for a certificate that was over before it was renewed."""
+    """Gets a pair by the claim and promotes it: for a certificate that is over, or was revoked."""
 
 
 class Rotation:
@@ -92,7 +94,7 @@ class Rotation:
         self._untold: deque[Publication] = deque(maxlen=MAX_UNTOLD)
         self._use(pair)
         self._trials = Trials(pair, self._tell, around.reconnect)
-        self._is_enrolling = False
+        self._is_enrolling = self._is_revoked = False
         self._candidate = pairs.next
         self._admitted: Pair | None = None
         self._trial_ends_s = self._ask_at_s = 0.0
@@ -110,10 +112,12 @@ class Rotation:
 
     def connected(self) -> None:
         """Hear that the broker let us in; called on the network thread."""
+        self._is_revoked = False
         self._trials.connected()
 
     def disconnected(self, reason: str) -> None:
         """Hear that there is no link; called on the network thread."""
+        self._is_revoked = REVOKED in reason
         self._trials.disconnected(reason)
 
     def received(self, delivery: Delivery) -> None:
@@ -187,7 +191,7 @@ class Rotation:
                 self._heard(news)
 
     def _go_on(self, now: dt.datetime) -> None:
-        is_linked, is_over = self._trials.is_linked, self._life.is_over(now)
+        is_linked, is_over = self._trials.is_linked, self._life.is_over(now) or self._is_revoked
         if self._trials.is_waiting:
             if time.monotonic() >= self._trial_ends_s:
                 self._trial_ends_s += TRIAL_S

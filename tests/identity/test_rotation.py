@@ -115,6 +115,22 @@ def test_a_certificate_that_is_over_goes_the_way_of_the_claim(
     service.next_ask()  # which travels on a link that the new certificate has opened
 
 
+def test_a_box_whose_certificate_was_revoked_asks_by_its_claim_whether_it_may_come_back(
+    authority: Authority, folder: Path
+) -> None:
+    pair, has_asked = authority.enrol(folder, DEVICE), threading.Event()
+
+    def enrol() -> Pair:
+        has_asked.set()
+        raise AgentError("not yet")
+
+    rotation = alone(folder, pair, enrol=enrol)
+    rotation.disconnected("the broker does not accept our certificate (certificate revoked)")
+    rotation.tick()
+
+    assert has_asked.wait(PATIENCE_S)
+
+
 def test_an_enrolment_that_fails_is_told_to_the_operator(authority: Authority, folder: Path) -> None:
     pair = authority.enrol(folder, DEVICE, OVER_DAYS)
     is_told = threading.Event()
