@@ -188,24 +188,25 @@ point() {
 
 # Makes a complete release the one that runs, and takes it back if it does not come up.
 switch_to() {
-    before=$(release_of current)
+    before=$(release_of current) earlier=$(release_of previous)
     say "switching from ${before:-nothing} to release $1"
-    put_in_place "$1"
+    put_in_place "$1" "$before"
     if start; then
-        [ -z "$before" ] || point previous "$before"
         forget_others
         say "release $1 is in place"
         return
     fi
     [ -n "$before" ] || fail "$product is installed but does not come up; journalctl -u $product tells why"
     say "release $1 did not come up; going back to release $before"
-    put_in_place "$before"
+    put_in_place "$before" "$earlier"
     start || fail "release $before does not come up either; look at the settings: journalctl -u $product tells why"
     fail "release $1 did not come up, and release $before runs again; journalctl -u $product tells why"
 }
 
+# Both links at once, before anything is started: a box that loses its power meanwhile knows the way back.
 put_in_place() {
     place_units "$1"
+    if [ -n "$2" ]; then point previous "$2"; else rm -f "$PLACE/previous"; fi
     point current "$1"
     ln -sfn "$PLACE/current/$command" "$COMMANDS/$product"
     sync
@@ -256,7 +257,8 @@ main_pid() {
 
 roll_back() {
     release=$(release_of previous)
-    [ -n "$release" ] || fail "there is no release to go back to"
+    running=$(release_of current)
+    [ "${release:-$running}" != "$running" ] || fail "there is no release to go back to"
     [ -e "$PLACE/releases/$release/.complete" ] || fail "release $release is gone; install its bundle"
     switch_to "$release"
 }

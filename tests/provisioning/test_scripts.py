@@ -48,6 +48,29 @@ def wheels(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def releases(tmp_path: Path) -> Path:
+    """Return what stands for /opt/promptd: three releases without content, of which the second runs."""
+    for name in ("first", "second", "third"):
+        (tmp_path / "releases" / name / "units").mkdir(parents=True)
+        (tmp_path / "releases" / name / ".complete").touch()
+    (tmp_path / "current").symlink_to("releases/second")
+    (tmp_path / "previous").symlink_to("releases/first")
+    return tmp_path
+
+
+def installing(place: Path, words: str) -> list[str]:
+    """Return a command that does this with the functions of install.sh, on a box that is not booted."""
+    role = f"PLACE={place} UNITS={place}/units device='' service='' parts='' product=promptd command=''"
+    script = (SCRIPTS / "install.sh").read_text().replace('main "$@"', "")
+    return ["sh", "-c", f"{script}\n{role}\nis_booted() {{ false; }}\n{words}"]
+
+
+def linked(place: Path) -> tuple[str, str]:
+    """Return the release that runs, and the one before."""
+    return (place / "current").readlink().name, (place / "previous").readlink().name
+
+
 @pytest.mark.parametrize("script", SHELL_SCRIPTS, ids=lambda path: path.name)
 def test_shellcheck_finds_nothing_wrong_with_a_script(script: Path) -> None:
     done = subprocess.run(["shellcheck", script], capture_output=True, text=True, check=False)
@@ -158,16 +181,40 @@ def test_wheels_for_another_machine_are_refused_with_what_to_do(
 
 
 def test_what_is_placed_has_its_content_on_the_disk_before_its_name(tmp_path: Path) -> None:
-    functions = (SCRIPTS / "install.sh").read_text().replace('main "$@"', 'place "$@"')
     (tmp_path / "new.toml").write_text("device_id = 'box-1'")
     trace = tmp_path / "trace"
     watch = ["strace", "-f", "-y", "-e", "trace=fsync,fdatasync,rename,renameat,renameat2", "-o", str(trace)]
-    place = ["sh", "-c", functions, "install.sh", str(tmp_path / "new.toml"), str(tmp_path / "promptd.toml")]
+    place = installing(tmp_path, f"place {tmp_path}/new.toml {tmp_path}/promptd.toml")
 
     subprocess.run([*watch, *place], check=True)
 
     calls = [line.split()[1].partition("(")[0] for line in trace.read_text().splitlines() if ".new" in line]
     assert [call.rstrip("at2") for call in calls] == ["fsync", "rename"]
+
+
+def test_a_box_that_loses_its_power_while_a_release_settles_knows_the_one_before(releases: Path) -> None:
+    upgrade = installing(releases, "start() { exit 0; }; switch_to third")
+
+    subprocess.run(upgrade, check=True)
+
+    assert linked(releases) == ("third", "second")
+
+
+def test_a_release_that_does_not_come_up_leaves_both_links_as_they_were(releases: Path) -> None:
+    upgrade = installing(releases, 'start() { [ "$(release_of current)" = second ]; }; switch_to third')
+
+    done = subprocess.run(upgrade, capture_output=True, text=True, check=False)
+
+    assert "release second runs again" in done.stderr
+    assert linked(releases) == ("second", "first")
+
+
+def test_a_box_does_not_go_back_to_the_release_that_runs(releases: Path) -> None:
+    back = installing(releases, "point previous second; roll_back")
+
+    done = subprocess.run(back, capture_output=True, text=True, check=False)
+
+    assert "there is no release to go back to" in done.stderr
 
 
 def test_what_cloud_init_runs_on_a_new_box_is_sound_shell(tmp_path: Path) -> None:
