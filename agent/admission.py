@@ -24,6 +24,7 @@ NO_CLAIM = (
     "/etc/promptd/credentials, or set identity.claim_cert_file; docs/enrolment.md"
 )
 
+
 def admit(config: Path | None, onlooker: Onlooker | None = None, *, again: bool = False) -> Pair | None:
     """Enrol if that is needed, or `again`; return the new pair, or None when nothing had to be done.
 

@@ -151,7 +151,7 @@ def ask(
     body |= {} if max_tokens is None else {"max_tokens": max_tokens}
     body |= {} if schema is None else {"response_format": schema_format(schema)}
     with Client(settings.broker, device or settings.device_id) as client:
-        answer = client.ask(body, timeout_s, on_text=_say_nothing if as_json else _print_now)
+        answer = client.ask(body, timeout_s, _say_nothing if as_json else _print_now, _say_why_it_waits)
     typer.echo(json.dumps(answer) if as_json else "")
     if answer["choices"][0]["finish_reason"] == "length":
         typer.echo("promptd: the answer reached its token limit and is cut off; raise --max-tokens", err=True)
@@ -194,6 +194,10 @@ def version() -> None:
 
 def _print_now(text: str) -> None:
     typer.echo(text, nl=False)
+
+
+def _say_why_it_waits(words: str) -> None:
+    typer.echo(f"promptd: no answer yet; {words}", err=True)
 
 
 def _say_nothing(_text: str) -> None:

@@ -24,7 +24,7 @@ from agent.wire.errors import AgentError
 from agent.wire.packets import BrokerLimits, Confirmation, Delivery, Publication
 from agent.wire.topics import IDENTIFIER, VERSION, Topics
 
-REPEAT_S = 10.0
+REPEAT_S, NOTICE_S = 10.0, 3.0
 CONNECT_TIMEOUT_S = 10.0
 MAX_DELIVERIES = 10_000
 
@@ -93,11 +93,16 @@ class Client:
         self._thread.join(2)
 
     def ask(
-        self, request: dict[str, Any], timeout_s: float, on_text: Listen = lambda _: None
+        self,
+        request: dict[str, Any],
+        timeout_s: float,
+        on_text: Listen = lambda _: None,
+        on_silence: Listen = lambda _: None,
     ) -> dict[str, Any]:
         """Send a `chat` request and return the body of its `completed` answer.
 
-        `on_text` hears the text of the answer once and in order, in pieces if it is streamed.
+        `on_text` hears the text of the answer once and in order, in pieces if it is streamed; `on_silence`
+        how the device is, if it is not ready and says nothing for a while.
 
         Raises:
             AskError: the device refused, or did not answer within `timeout_s`.
@@ -112,6 +117,11 @@ class Client:
         )
         answer = _Answer(body["id"], correlation, on_text)
         end_s = time.monotonic() + timeout_s
+        self._broker.publish(publication)
+        if (whole := self._hear(answer, min(timeout_s, NOTICE_S))) is not None:
+            return whole
+        if self.reports.get("status", {}).get("state") != "ready":
+            on_silence(self._last_words())
         while (left_s := end_s - time.monotonic()) > 0:
             self._broker.publish(publication)
             if (whole := self._hear(answer, min(left_s, REPEAT_S))) is not None:

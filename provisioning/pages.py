@@ -71,7 +71,9 @@ def device_rows(facts: Facts) -> list[dict[str, object]]:
 def show_devices(rows: list[dict[str, object]]) -> None:
     """Print the devices."""
     names = ("name", "serial", "group", "origin", "certificate", "days_left")
-    table = Table(*names, box=None, header_style="bold", padding=(0, 2, 0, 0))
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for name in names:
+        table.add_column(name, overflow="fold")  # a name that is cut off is no good for a command
     for row in rows:
         table.add_row(*(escape("" if row[name] is None else str(row[name])) for name in names))
     Console().print(table if rows else "no device is registered; write some into the inventory and apply it")

@@ -116,5 +116,5 @@ def _facts(settings: Settings) -> dict[str, Any]:
         "not_before": pair.not_before.isoformat(),
         "not_after": pair.not_after.isoformat(),
         "is_valid": pair.is_valid(now),
-        "days_left": (pair.not_after - now).days,
+        "days_left": round((pair.not_after - now) / dt.timedelta(days=1), 2),
     }

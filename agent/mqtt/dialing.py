@@ -102,6 +102,11 @@ def explain(error: OSError) -> str:
         )
     if isinstance(error, ssl.SSLError) and "ALERT" in str(error.reason):
         word = str(error.reason).rpartition("ALERT_")[2].replace("_", " ").lower()
+        if word == "certificate required":
+            return (
+                "the broker wants a certificate, and this box has none: give it a claim, and it enrols by "
+                "itself, or carry its request: promptd identity request"
+            )
         return f"the broker does not accept our certificate ({word}); is it expired, revoked or a stranger's?"
     return str(error)
 

@@ -7,7 +7,7 @@ from cryptography import x509
 from provisioning.authority.errors import AuthorityError
 from provisioning.authority.issuer import Issuer, open_issuer, pem_text
 from provisioning.authority.keys import read_certificates
-from provisioning.authority.passphrase import issuing_file, passphrase_of
+from provisioning.authority.passphrase import THE_ISSUING, issuing_file, passphrase_of
 from provisioning.authority.settings import AuthoritySettings
 
 
@@ -23,7 +23,7 @@ def open_files(settings: AuthoritySettings, folder: Path) -> Issuer:
     return open_issuer(
         folder / certificate_file,
         folder / key_file,
-        passphrase_of("the issuing authority", issuing_file(folder, settings.passphrase_file)),
+        passphrase_of(THE_ISSUING, issuing_file(folder, settings.passphrase_file)),
         pem_text(_authorities(settings, folder, folder / certificate_file)),
         settings.backdate_s,
     )

@@ -3,11 +3,15 @@
 from pathlib import Path
 
 from provisioning.authority.errors import AuthorityError
-from provisioning.authority.passphrase import issuing_file, new_passphrase, passphrase_of
+from provisioning.authority.passphrase import (
+    THE_ISSUING,
+    THE_ROOT,
+    issuing_file,
+    new_passphrase,
+    passphrase_of,
+)
 from provisioning.authority.root import ROOT_KEY, has_issuing, has_root, make_issuing, make_root
 from provisioning.fleet import Fleet
-
-ROOT_NAME, ISSUING_NAME = "root authority", "issuing authority"
 
 
 def is_missing(fleet: Fleet) -> bool:
@@ -27,7 +31,7 @@ def make(fleet: Fleet, root_passphrase_file: Path | None) -> str:
     if has_issuing(folder):
         raise AuthorityError(f"there is an authority in {folder} already; every certificate depends on it")
     if not has_root(folder):
-        make_root(folder, f"{_fleet_name(fleet)} root", new_passphrase(ROOT_NAME, root_passphrase_file))
+        make_root(folder, f"{_fleet_name(fleet)} root", new_passphrase(THE_ROOT, root_passphrase_file))
         fleet.audit.add("authority", "root")
     return renew(fleet, root_passphrase_file)
 
@@ -42,8 +46,8 @@ def renew(fleet: Fleet, root_passphrase_file: Path | None) -> str:
     make_issuing(
         folder,
         f"{_fleet_name(fleet)} issuing",
-        passphrase_of(ROOT_NAME, root_passphrase_file),
-        new_passphrase(ISSUING_NAME, issuing_file(folder, given)),
+        passphrase_of(THE_ROOT, root_passphrase_file),
+        new_passphrase(THE_ISSUING, issuing_file(folder, given)),
     )
     fleet.audit.add("authority", "issuing")
     return (

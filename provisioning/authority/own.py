@@ -5,7 +5,7 @@ from pathlib import Path
 from provisioning.authority.errors import AuthorityError
 from provisioning.authority.issuer import Issuer, open_issuer, pem_text
 from provisioning.authority.keys import read_certificates
-from provisioning.authority.passphrase import issuing_file, passphrase_of
+from provisioning.authority.passphrase import THE_ISSUING, issuing_file, passphrase_of
 from provisioning.authority.root import ISSUING, ISSUING_KEY, ROOT, has_issuing
 from provisioning.authority.settings import AuthoritySettings
 
@@ -23,7 +23,7 @@ def open_own(settings: AuthoritySettings, folder: Path) -> Issuer:
     return open_issuer(
         folder / ISSUING,
         folder / ISSUING_KEY,
-        passphrase_of("the issuing authority", issuing_file(folder, settings.passphrase_file)),
+        passphrase_of(THE_ISSUING, issuing_file(folder, settings.passphrase_file)),
         pem_text(read_certificates(folder / ROOT)),
         settings.backdate_s,
     )

@@ -11,6 +11,9 @@ from provisioning.authority.errors import AuthorityError
 CREDENTIAL = "authority-passphrase"
 """The name for LoadCredential= of the unit that signs."""
 SHORTEST_CHARACTERS = 8
+THE_ROOT, THE_ISSUING = "the root authority", "the issuing authority"
+_TYPED: dict[str, bytes] = {}
+"""What was made up in this process: nobody is asked for it a third time."""
 
 Passphrase = Callable[[], bytes]
 """Asks only when a key really has to be opened."""
@@ -22,7 +25,13 @@ def passphrase_of(what: str, file: Path | None) -> Passphrase:
     The returned function raises:
         AuthorityError: the file cannot be read, or nobody can be asked.
     """
-    return lambda: _from_file(file) if file else _from_person(f"Passphrase of {what}: ").encode()
+
+    def read() -> bytes:
+        if file:
+            return _from_file(file)
+        return _TYPED.get(what) or _from_person(f"Passphrase of {what}: ").encode()
+
+    return read
 
 
 def new_passphrase(what: str, file: Path | None) -> bytes:
@@ -36,15 +45,15 @@ def new_passphrase(what: str, file: Path | None) -> bytes:
     first = _from_person(f"New passphrase of {what}: ")
     if _from_person("Again: ") != first:
         raise AuthorityError("the two passphrases differ; nothing was made, try again")
-    return _long_enough(first.encode())
+    _TYPED[what] = _long_enough(first.encode())
+    return _TYPED[what]
 
 
 def issuing_file(folder: Path, given: Path | None) -> Path | None:
     """Return where the passphrase of the issuing key is written: a file, or what systemd hands over."""
-    if given:
-        return folder / given
     credential = (credentials_dir() or Path("/nonexistent")) / CREDENTIAL
-    return credential if credential.is_file() else None
+    written = folder / given if given else None
+    return credential if credential.is_file() and not (written and written.is_file()) else written
 
 
 def _from_file(file: Path) -> bytes:

@@ -1,4 +1,8 @@
-"""Brings the broker its files, and has it read them: on this machine, or by SSH."""
+"""Brings the broker its files, and has it read them: on this machine, or by SSH.
+
+Each time has a number, which stays there beside the files: an old copy of a fleet, or a registry from a
+backup, has a lower one, and would take back what was revoked since.
+"""
 
 import io
 import shlex
@@ -12,10 +16,20 @@ from provisioning.facts import BROKER, BROUGHT
 from provisioning.fleet import Fleet
 from provisioning.inventory import Inventory
 from provisioning.reach import Reach
+from provisioning.registry import Registry
 
+GENERATION = "generation"
+OTHERS = (
+    "the broker has newer files: another copy of this fleet has written them, or this registry is from a "
+    "backup. Work with the newer one; or revoke again what was revoked since, and remove {file} there"
+)
 BRING = """\
 set -eu
 mkdir -p {folder}
+if [ -e {folder}/generation ] && [ "$(cat {folder}/generation)" -ge {generation} ]; then
+    echo {others} >&2
+    exit 1
+fi
 chmod 0750 {folder}
 tar -xf - -C {folder}
 if id {owner} > /dev/null 2>&1; then chown -R {owner} {folder}; fi
@@ -33,15 +47,27 @@ def bring_to_broker(fleet: Fleet) -> None:
             replace_durably(fleet.places.broker / name, text.encode())
         files = broker_files(fleet)
         if fleet.inventory.broker.folder:
-            _copy(fleet.inventory, files)
+            _copy(fleet.inventory, files, _next_generation(fleet.registry))
         fleet.registry.mark(BROKER, BROUGHT, contents_digest(files))
 
 
-def _copy(inventory: Inventory, files: dict[str, bytes]) -> None:
+def _next_generation(registry: Registry) -> int:
+    """Count before the files are sent: whatever becomes of that, the next number is a higher one."""
+    generation = int(registry.marked(BROKER, GENERATION) or 0) + 1
+    registry.mark(BROKER, GENERATION, str(generation))
+    return generation
+
+
+def _copy(inventory: Inventory, files: dict[str, bytes], generation: int) -> None:
     broker = inventory.broker
     machine = Reach(inventory.ssh, broker.address)
-    script = BRING.format(folder=shlex.quote(broker.folder), owner=shlex.quote(broker.owner))
-    machine.run(script, _packed(files))
+    script = BRING.format(
+        folder=shlex.quote(broker.folder),
+        owner=shlex.quote(broker.owner),
+        generation=generation,
+        others=shlex.quote(OTHERS.format(file=f"{broker.folder}/{GENERATION}")),
+    )
+    machine.run(script, _packed({**files, GENERATION: str(generation).encode()}))
     machine.run(broker.reload or "true")
 
 

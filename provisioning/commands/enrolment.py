@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from agent.wire.errors import ConfigError
+from provisioning.authority.errors import AuthorityError
 from provisioning.commands.options import DEFAULT_INVENTORY, InventoryFile
 from provisioning.fleet import open_fleet
 
@@ -20,7 +22,10 @@ def serve(inventory: InventoryFile = DEFAULT_INVENTORY) -> None:
 
     logs.configure(LogSettings())
     with open_fleet(inventory, actor="promptd-fleet") as fleet:
-        signer = open_signer(fleet.inventory.authority, fleet.places.authority)
+        try:
+            signer = open_signer(fleet.inventory.authority, fleet.places.authority)
+        except AuthorityError as error:  # which the next start would not mend
+            raise ConfigError(str(error)) from error
         code = service_of(fleet, signer).run()
     raise typer.Exit(code)
 

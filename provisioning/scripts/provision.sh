@@ -42,7 +42,7 @@ for bundle in "$here"/promptd-*-"$machine".tar.gz; do
     sh "$installer" install
 done
 if [ ! -x "$promptd" ]; then
-    say "promptd is not installed and there is no bundle for $machine; build one: make bundle, and apply again"
+    say "promptd is not installed, and there is no bundle for $machine here; build one: make bundle, and apply again; or carry promptd along: promptd-fleet bundle NAME"
     exit 1
 fi
 
@@ -50,4 +50,6 @@ fi
 # `promptd identity accept`, and is started then.
 if [ -e "$here/claim.pem" ]; then
     systemctl restart promptd
+elif [ ! -e "$root/var/lib/promptd/identity/current" ]; then
+    say "settings are in place; this box has no certificate yet: promptd-fleet apply, or promptd identity request"
 fi

@@ -1,0 +1,43 @@
+"""What is brought to the broker, and what must not be: the files of a copy that time has gone by."""
+
+import shutil
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from rig.plant import Plant
+
+from provisioning.broker.bring import bring_to_broker
+from provisioning.fleet import open_fleet
+from provisioning.reach import ReachError
+
+
+@pytest.fixture
+def plant(tmp_path: Path, stack: ExitStack) -> Plant:
+    (tmp_path / "fleet-of-today").mkdir()
+    return Plant(tmp_path / "fleet-of-today", stack)
+
+
+def test_an_old_copy_of_a_fleet_does_not_take_back_what_the_newer_one_has_brought(
+    plant: Plant, tmp_path: Path
+) -> None:
+    bring_to_broker(plant.fleet)
+    old = shutil.copytree(plant.folder, tmp_path / "old")
+    bring_to_broker(plant.fleet)
+    plant.change(devices={"box-1": "S1"})
+    bring_to_broker(plant.fleet)
+
+    with open_fleet(old / "fleet.yaml") as fleet, pytest.raises(ReachError, match="another copy"):
+        bring_to_broker(fleet)
+
+    assert "user box-1" in plant.rules()
+
+
+def test_a_fleet_whose_broker_lost_its_files_brings_them_anew(plant: Plant) -> None:
+    bring_to_broker(plant.fleet)
+    before = plant.rules()
+    shutil.rmtree(plant.folder / "at-broker")
+
+    bring_to_broker(plant.fleet)
+
+    assert plant.rules() == before
