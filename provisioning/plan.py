@@ -178,7 +178,7 @@ def _device(name: str, device: FleetDevice, facts: Facts, ssh: Ssh, *, is_again:
         return
     is_certified = latest is not None and latest.is_good(facts.now_s)
     if not device.address:
-        if (is_again or not is_certified) and (why := _needs_bundle(name, facts)):
+        if why := _needs_bundle(name, facts, is_certified=is_certified and not is_again):
             yield Step(Kind.BUNDLE, name, why)
     elif ssh.installs:
         yield from _by_ssh(name, latest, facts, is_again=is_again, is_certified=is_certified)
@@ -211,11 +211,11 @@ def _why_certified(latest: Certificate | None, *, is_again: bool, is_brought: bo
     return "its certificate is over" if is_brought else "its certificate was signed, but never came there"
 
 
-def _needs_bundle(name: str, facts: Facts) -> str:
+def _needs_bundle(name: str, facts: Facts, *, is_certified: bool) -> str:
     bundled = facts.mark(name, BUNDLED)
-    if not bundled or name not in facts.bundles:
+    if not is_certified and (not bundled or name not in facts.bundles):
         return "it has no bundle, and no address to be reached at"
-    return "what it is told changes" if bundled != facts.told[name] else ""
+    return "what it is told changes" if bundled and bundled != facts.told[name] else ""
 
 
 def _revoked(latest: Certificate, holder: str) -> str:

@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from rig.applying import KILLED, apply_and_die, apply_to
 from rig.farm import Farm
+from rig.requests import new_key, pem_of, request_of
 
 from provisioning.apply import Outcome
 from provisioning.authority.registrar import Registrar
@@ -296,6 +297,20 @@ def test_a_lost_client_key_is_made_anew(farm: Farm, apply: Apply) -> None:
     outcome = apply()
 
     assert [(step.kind, step.subject) for step in outcome.done] == [(Kind.CERTIFICATE, "dashboard")]
+
+
+def test_a_box_without_an_address_gets_another_bundle_when_its_settings_change(
+    farm: Farm, apply: Apply, planned: Plan
+) -> None:
+    farm.write({"box-1": {"address": ""}})
+    apply()
+    with open_fleet(farm.inventory) as fleet:
+        Registrar(fleet).certify("box-1", pem_of(request_of(new_key())))
+    before = planned()
+
+    farm.write({"box-1": {"address": "", "settings": {"engine": {"slots": 2}}}})
+
+    assert (before, planned()) == ([], [(Kind.BUNDLE, "box-1")])
 
 
 def test_a_bundle_to_carry_holds_a_claim_a_token_and_settings_and_sets_a_box_up(
