@@ -25,7 +25,8 @@ class Fault:
 def faults(inventory: Inventory) -> Iterator[Fault]:
     """Return everything that is wrong between parts which are right by themselves."""
     yield from _names(inventory)
-    yield from _serials(inventory)
+    yield from _twice(inventory, "serial")
+    yield from _twice(inventory, "address")
     yield from _groups(inventory)
     yield from _schedule(inventory)
     yield from _settings(inventory)
@@ -41,14 +42,15 @@ def _names(inventory: Inventory) -> Iterator[Fault]:
             yield Fault(("claims", name), f"is too long; with 64 letters for {claim_user('')} and the name")
 
 
-def _serials(inventory: Inventory) -> Iterator[Fault]:
+def _twice(inventory: Inventory, what: str) -> Iterator[Fault]:
+    """Return which devices say the same of what tells one box from another."""
     owners: dict[str, str] = {}
     for name, device in inventory.devices.items():
-        first = owners.setdefault(device.serial, name) if device.serial else name
+        said = getattr(device, what)
+        first = owners.setdefault(said, name) if said else name
         if first != name:
-            yield Fault(
-                ("devices", name, "serial"), f"is also the serial of {first}; look at both boxes and mend one"
-            )
+            words = f"is also the {what} of {first}; look at both boxes and mend one"
+            yield Fault(("devices", name, what), words)
 
 
 def _groups(inventory: Inventory) -> Iterator[Fault]:
