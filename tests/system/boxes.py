@@ -1,6 +1,7 @@
 """All boxes of a test run: boots them, hands out their numbers, and throws them away."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from system.machine import Machine
@@ -13,6 +14,11 @@ class Boxes:
         self._folder, self._tree = folder, tree
         self._machines: list[Machine] = []
         self._count = 0
+
+    @property
+    def all(self) -> tuple[Machine, ...]:
+        """Every box that was not thrown away."""
+        return tuple(self._machines)
 
     def make(self, name: str, *layers: Path) -> Machine:
         """Return a box that is off, over the tree and what else it shall find there."""
@@ -38,6 +44,12 @@ class Boxes:
         self.close(machine)
         return layer
 
+    def keep_only(self, machines: Sequence[Machine]) -> None:
+        """Throw every other box away."""
+        for machine in self.all:
+            if machine not in machines:
+                self.close(machine)
+
     def close(self, machine: Machine) -> None:
         """Throw one box away."""
         self._machines.remove(machine)
@@ -45,8 +57,7 @@ class Boxes:
 
     def close_all(self) -> None:
         """Throw every box away."""
-        for machine in list(self._machines):
-            self.close(machine)
+        self.keep_only(())
 
     def journals(self) -> dict[str, str]:
         """Return the last lines of every box's journal."""

@@ -59,6 +59,14 @@ def boxes(request: pytest.FixtureRequest) -> Iterator[Boxes]:
     boxes.close_all()
 
 
+@pytest.fixture(autouse=True)
+def _tidy_up(boxes: Boxes) -> Iterator[None]:
+    """Throw away what a test has booted for itself: their disks are in memory."""
+    before = boxes.all
+    yield
+    boxes.keep_only(before)
+
+
 @pytest.fixture(scope="session")
 def bundle() -> Bundle:
     """Return what is installed: all that a box gets."""

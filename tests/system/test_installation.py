@@ -1,6 +1,7 @@
 """`install.sh` on boxes that reach nothing but their broker: again, forward, back, and away."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def files(machine: Machine) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def upgraded(boxes: Boxes, installed: Path, next_bundle: Bundle, requester: Requester) -> Upgrade:
+def upgraded(boxes: Boxes, installed: Path, next_bundle: Bundle, requester: Requester) -> Iterator[Upgrade]:
     """Return a box that got another release while it had prompts to answer."""
     machine = boxes.boot("upgraded", installed)
     device = Device(machine.name, requester)
@@ -59,7 +60,8 @@ def upgraded(boxes: Boxes, installed: Path, next_bundle: Bundle, requester: Requ
     Service(machine, "promptd-engine").freeze_child()
     unanswered = sum(not device.answers(ticket) for ticket in tickets)
     next_bundle.do(machine, "upgrade")
-    return Upgrade(machine, device, tickets, unanswered, status(machine))
+    yield Upgrade(machine, device, tickets, unanswered, status(machine))
+    boxes.close(machine)
 
 
 def test_a_second_installation_changes_nothing_and_interrupts_nobody(
