@@ -45,9 +45,7 @@ def open_fleet(inventory_file: Path, actor: str = "") -> Iterator[Fleet]:
     """
     places = places_of(inventory_file)
     inventory = read_inventory(inventory_file)
+    places.refuse_root()
     places.make()
-    try:
-        with Registry(places.registry) as registry:
-            yield Fleet(inventory, places, registry, Audit(places.audit, actor))
-    finally:
-        places.hand_over()
+    with Registry(places.registry) as registry:
+        yield Fleet(inventory, places, registry, Audit(places.audit, actor))

@@ -1,6 +1,5 @@
 """Where the fleet's files lie: a folder beside the inventory, named like it (`fleet.yaml`: `fleet/`)."""
 
-import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,14 +86,18 @@ class Places:
                 f"cannot make {self.folder}: {error.strerror}; put the inventory where you may write"
             ) from error
 
-    def hand_over(self) -> None:
-        """Give what root has made here to the owner of the inventory: the service could not use it else."""
-        owner = self.inventory.stat()
-        if os.geteuid() == 0 and owner.st_uid:
-            for path in (self.folder, *self.folder.rglob("*")):
-                with contextlib.suppress(FileNotFoundError):  # the service works here, too
-                    if path.lstat().st_uid == 0:
-                        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+    def refuse_root(self) -> None:
+        """Keep root out of another user's fleet: its files would be root's, and its links lead root astray.
+
+        Raises:
+            ConfigError: this process is root's, and the folder is not.
+        """
+        nearest = self.folder if os.path.lexists(self.folder) else self.folder.parent
+        owners = {nearest.lstat().st_uid, self.folder.parent.stat().st_uid}
+        if os.geteuid() == 0 and owners != {0}:
+            raise ConfigError(
+                f"{self.folder} belongs to another user than root; work as that user: su - NAME (docs/fleet.md)"
+            )
 
 
 def places_of(inventory: Path) -> Places:

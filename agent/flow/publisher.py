@@ -184,7 +184,7 @@ class Publisher:
                 "answer_refused",
                 topic=letter.publication.topic,
                 reason_code=hex(code),
-                hint="the broker's rules do not let this box answer there, or it was revoked",
+                hint="check the ACL: it does not let this box answer there, or the box was revoked",
             )
             self._ledger.park(letter.number)
         else:

@@ -121,17 +121,6 @@ def test_a_person_works_with_the_state_of_the_service_and_leaves_it_to_the_servi
     assert box.run("find", "/var/lib/promptd", "!", "-user", "promptd") == ""
 
 
-def test_a_box_whose_credentials_were_removed_starts(agent: Service, device: Device) -> None:
-    folder = "/etc/promptd/credentials"
-    before = agent.machine.run("stat", "-c", "%a %U", folder)
-    agent.machine.run("rm", "-r", folder)
-
-    agent.do("restart")
-
-    assert device.ending(device.send("without credentials")) == "completed"
-    assert (before, agent.machine.run("stat", "-c", "%a", folder)) == ("700 root", "700")
-
-
 def test_a_stop_amid_prompts_loses_none(agent: Service, device: Device) -> None:
     tickets = send_many(device)
 
