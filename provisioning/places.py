@@ -96,7 +96,7 @@ class Places:
         owners = {nearest.lstat().st_uid, self.folder.parent.stat().st_uid}
         if os.geteuid() == 0 and owners != {0}:
             raise ConfigError(
-                f"{self.folder} belongs to another user than root; work as that user: su - NAME (docs/fleet.md)"
+                f"{self.folder} belongs to another user; work as that user, by su - NAME (docs/fleet.md)"
             )
 
 
