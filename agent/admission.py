@@ -1,6 +1,7 @@
 """Before the agent starts: a box with a claim and no valid certificate gets one, and with it its settings."""
 
 import contextlib
+import datetime as dt
 import signal
 import threading
 import time
@@ -87,7 +88,9 @@ def way_back(config: Path | None) -> Callable[[], Pair]:
 
 def _needed(own: Settings, pairs: Pairs, *, again: bool) -> Claim | None:
     """Return the claim if it must be used: a certificate of the operator's own choice needs none."""
-    if own.broker.cert_file or (pairs.valid and not again):
+    untried = pairs.next
+    has_one = pairs.valid or (untried and untried.is_valid(dt.datetime.now(dt.UTC)))
+    if own.broker.cert_file or (has_one and not again):
         return None
     return find_claim(own.identity, credentials_dir())
 

@@ -71,6 +71,7 @@ class DeviceWork:
         self._fleet.registry.mark(device, STARTED, BEGUN)
         self._fleet.registry.mark(device, CERTIFIED, BEGUN)
         reply = self._registrar.certify(device, request)
+        self._refuse_if_revoked_meanwhile(device)
         latest = self._facts.latest.get(device)
         if latest and latest.revoked_s is not None:
             self._watch.begun(device, "letting it in again")
@@ -78,6 +79,20 @@ class DeviceWork:
         self._watch.begun(device, "bringing its certificate")
         box.run(onbox.accept(), reply.model_dump_json().encode())
         self._fleet.registry.mark(device, CERTIFIED, DONE)
+
+    def _refuse_if_revoked_meanwhile(self, device: str) -> None:
+        """Withdraw what was just signed, too, if somebody has revoked the device since the plan was made.
+
+        Raises:
+            AgentError: somebody has.
+        """
+        registry, planned = self._fleet.registry, self._facts.devices.get(device)
+        now = registry.device(device)
+        if planned and now and now.removed_s is not None:
+            registry.revoke(device, "revoked while it was being certified")
+            raise AgentError(
+                f"{device} was revoked meanwhile; promptd-fleet apply --again {device} lets it in"
+            )
 
     def start(self, device: str) -> None:
         """Start promptd on the box, and wait until it says on the broker that it is ready.

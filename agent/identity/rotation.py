@@ -200,10 +200,10 @@ class Rotation:
             return
         elif self._admitted:
             self._promote(self._admitted)
+        elif self._candidate and (is_linked or (is_over and self._candidate.is_valid(now))):
+            self._try(self._candidate)
         elif is_over and not is_linked and self._around.enrol:
             self._enrol(self._around.enrol)
-        elif self._candidate and (is_linked or is_over):
-            self._try(self._candidate)
         elif is_linked and now >= self._life.due(self._renew_at):
             self._ask()
 

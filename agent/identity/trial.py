@@ -1,7 +1,7 @@
 """Which pair the next link begins with: the one in use, or for one attempt a new one.
 
-A new pair is to blame for a link that failed only if the old one is let in right after it. Where the old one
-fails as well, it is the broker that is away, and the new pair is spared for another time.
+A new pair is to blame for a link that failed if the broker says so, or lets the old one in right after it.
+Where the old one fails as well, it is the broker that is away, and the new pair is spared for another time.
 """
 
 from collections.abc import Callable
@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 from agent.identity.pair import Pair
 from agent.settings import BrokerSettings
+
+NOT_ACCEPTED = "does not accept our certificate"
+"""In the reason of a link that the broker refused by an alert of TLS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,7 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The broker did not let us in with this pair, but did with the old one."""
+    """The broker did not let us in with this pair: it has said so, or did let us in with the old one."""
 
     pair: Pair
     reason: str
@@ -89,5 +92,6 @@ class Trials:
             self._doubted, self._tried = Failed(self._linked, reason), None
             self._reconnect()
         elif self._doubted and self._linked is self._used:
-            self._tell(Spared(self._doubted.pair))
+            is_refused = NOT_ACCEPTED in self._doubted.reason
+            self._tell(self._doubted if is_refused else Spared(self._doubted.pair))
             self._doubted = None

@@ -13,6 +13,7 @@ from rig.renewing import DUE_DAYS, Link, Service, alone, received
 from agent.identity.pair import Pair, Pairs
 from agent.identity.request import Pending
 from agent.identity.trial import Trials
+from agent.settings import BrokerSettings
 from agent.wire.errors import ConfigError
 
 OVER_DAYS = 1.2e-11
@@ -160,3 +161,17 @@ def test_a_certificate_that_a_full_disk_does_not_take_is_kept_as_soon_as_there_i
     current = Pairs(folder).current
     assert current is not None
     assert current.number == old.number + 1
+
+
+def test_a_valid_pair_that_waits_is_tried_before_the_claim_when_the_old_one_is_over(
+    authority: Authority, folder: Path
+) -> None:
+    old = authority.enrol(folder, DEVICE, OVER_DAYS)
+    waiting = received(authority, folder)
+    Pairs(folder).try_next(waiting)
+    rotation = alone(folder, old, enrol=lambda: old)
+
+    rotation.tick()
+
+    used = rotation.credentials(BrokerSettings(url="mqtts://127.0.0.1:1"))
+    assert used.cert_file == waiting.cert_file
