@@ -135,8 +135,7 @@ class Broker:
 
     def stop(self) -> None:
         """Say goodbye and let `run` return."""
-        self._stopping.set()
-        self._client.disconnect()
+        self._stopping.set()  # the link may be just changing: its own thread knows to whom to say goodbye
         self._wake()
 
     def _pause(self, duration_s: float) -> None:
@@ -169,7 +168,7 @@ class Broker:
         """Turn until the link ends; return why it ended."""
         while (code := self._turn()) == MQTTErrorCode.MQTT_ERR_SUCCESS:
             self._beat()
-            if self._hurries:
+            if self._stopping.is_set() or self._hurries:
                 self._say_goodbye()
                 return "the certificate changes"
         fault = self._client.fault
