@@ -96,7 +96,7 @@ def worker_deaths(folder: Path, times: int) -> Finding:
 def _end_worker(s: Stand, fate: Path, end: End, worker: psutil.Process, seen: list[psutil.Process]) -> None:
     seen.append(worker)
     before, began_s = s.device.count(end.word), time.monotonic()
-    fate.write_text(end.fate)
+    _lay(fate, end.fate)
     if end.deaths > 1:
         worker.kill()  # the next one loads
     met_s = _wait_until(lambda: not fate.exists())
@@ -119,6 +119,13 @@ def _end_worker(s: Stand, fate: Path, end: End, worker: psutil.Process, seen: li
         s.delays.append(f"{end.fate}: the status told it after {green_s:.1f} s")
     if _lives(worker):
         s.complaints.append(f"a worker outlived {end.fate}")
+
+
+def _lay(fate: Path, words: str) -> None:
+    """Let it be there whole: a worker that came by in between would take an empty one away, and live."""
+    beside = fate.with_suffix(".new")
+    beside.write_text(words)
+    beside.replace(fate)
 
 
 def _wait_until(is_so: Callable[[], bool]) -> float:
