@@ -117,15 +117,14 @@ class Client:
         )
         answer = _Answer(body["id"], correlation, on_text)
         end_s = time.monotonic() + timeout_s
-        self._broker.publish(publication)
-        if (whole := self._hear(answer, min(timeout_s, NOTICE_S))) is not None:
-            return whole
-        if self.reports.get("status", {}).get("state") != "ready":
-            on_silence(self._last_words())
+        pause_s = NOTICE_S
         while (left_s := end_s - time.monotonic()) > 0:
             self._broker.publish(publication)
-            if (whole := self._hear(answer, min(left_s, REPEAT_S))) is not None:
+            if (whole := self._hear(answer, min(left_s, pause_s))) is not None:
                 return whole
+            if pause_s == NOTICE_S and self.reports.get("status", {}).get("state") != "ready":
+                on_silence(self._last_words())
+            pause_s = REPEAT_S
         raise AskError(f"device {self._device!r} did not answer within {timeout_s:g} s; {self._last_words()}")
 
     def wait_for(

@@ -143,8 +143,7 @@ class Applying:
         self._bring()
 
     def _bring(self) -> None:
-        with self._lock:
-            bring_to_broker(self._fleet)
+        bring_to_broker(self._fleet)
 
     def _bundle(self, step: Step) -> None:
         write_bundle(self._fleet, self._facts, step.subject, self._fleet.places.bundle(step.subject))

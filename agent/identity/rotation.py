@@ -23,7 +23,7 @@ from agent.identity.pair import Pair, Pairs
 from agent.identity.rests import Rests, jittered
 from agent.identity.trial import Admitted, Failed, Spared, Trials, Verdict
 from agent.settings import BrokerSettings
-from agent.wire.certificates import CertificateReply, CertificateRequest, digest_of
+from agent.wire.certificates import REVOKED, CertificateReply, CertificateRequest, digest_of
 from agent.wire.errors import AgentError
 from agent.wire.events import event
 from agent.wire.packets import Delivery, Publication, Publish
@@ -38,8 +38,6 @@ RESTS = Rests(unanswered_s=60, longest_unanswered_s=3600, refused_s=600, longest
 TRIAL_S = 20.0
 """How long a new pair may take until the broker has let us in with it."""
 MAX_UNTOLD = 16
-REVOKED = "certificate revoked"
-"""How TLS calls it (RFC 8446, section 6.2): somebody may have let the box in again by its claim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +115,7 @@ class Rotation:
 
     def disconnected(self, reason: str) -> None:
         """Hear that there is no link; called on the network thread."""
-        self._is_revoked = REVOKED in reason
+        self._is_revoked = REVOKED in reason  # somebody may have let the box in again by its claim
         self._trials.disconnected(reason)
 
     def received(self, delivery: Delivery) -> None:
@@ -191,7 +189,7 @@ class Rotation:
                 self._heard(news)
 
     def _go_on(self, now: dt.datetime) -> None:
-        is_linked, is_over = self._trials.is_linked, self._life.is_over(now) or self._is_revoked
+        is_linked, is_shut_out = self._trials.is_linked, self._life.is_over(now) or self._is_revoked
         if self._trials.is_waiting:
             if time.monotonic() >= self._trial_ends_s:
                 self._trial_ends_s += TRIAL_S
@@ -200,9 +198,9 @@ class Rotation:
             return
         elif self._admitted:
             self._promote(self._admitted)
-        elif self._candidate and (is_linked or (is_over and self._candidate.is_valid(now))):
+        elif self._candidate and (is_linked or (is_shut_out and self._candidate.is_valid(now))):
             self._try(self._candidate)
-        elif is_over and not is_linked and self._around.enrol:
+        elif is_shut_out and not is_linked and self._around.enrol:
             self._enrol(self._around.enrol)
         elif is_linked and now >= self._life.due(self._renew_at):
             self._ask()

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 
 from agent.identity.pair import Pair
 from agent.settings import BrokerSettings
-
-NOT_ACCEPTED = "does not accept our certificate"
-"""In the reason of a link that the broker refused by an alert of TLS."""
+from agent.wire.certificates import NOT_ACCEPTED
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from agent.mqtt import packing
 from agent.mqtt.tolerant import TolerantClient
 from agent.settings import BrokerSettings
+from agent.wire.certificates import NOT_ACCEPTED
 from agent.wire.errors import ConfigError
 from agent.wire.packets import Publication
 
@@ -107,7 +108,7 @@ def explain(error: OSError) -> str:
                 "the broker wants a certificate, and this box has none: give it a claim, and it enrols by "
                 "itself, or carry its request: promptd identity request"
             )
-        return f"the broker does not accept our certificate ({word}); is it expired, revoked or a stranger's?"
+        return f"the broker {NOT_ACCEPTED} ({word}); is it expired, revoked or a stranger's?"
     return str(error)
 
 

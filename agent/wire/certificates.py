@@ -7,6 +7,10 @@ import hashlib
 
 from pydantic import BaseModel, ConfigDict, Field
 
+NOT_ACCEPTED = "does not accept our certificate"
+"""In the reason of a link that a broker has refused by an alert of TLS; the name of the alert follows."""
+REVOKED = "certificate revoked"
+"""The name of such an alert (RFC 8446, section 6.2)."""
 MAX_REQUEST_BYTES = 16_384
 MAX_PEM_CHARACTERS = 8_192
 MAX_SERIAL_CHARACTERS = 128

@@ -46,14 +46,13 @@ class Boxes:
 
     def keep_only(self, machines: Sequence[Machine]) -> None:
         """Throw every other box away."""
-        for machine in self.all:
-            if machine not in machines:
-                self.close(machine)
+        self.close(*(machine for machine in self.all if machine not in machines))
 
-    def close(self, machine: Machine) -> None:
-        """Throw one box away."""
-        self._machines.remove(machine)
-        machine.close()
+    def close(self, *machines: Machine) -> None:
+        """Throw these boxes away."""
+        for machine in machines:
+            self._machines.remove(machine)
+            machine.close()
 
     def close_all(self) -> None:
         """Throw every box away."""

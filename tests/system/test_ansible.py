@@ -67,8 +67,7 @@ def play(boxes: Boxes, bundle: Bundle) -> Iterator[Play]:
         play = Play(headquarters, machines, requester, [*command, "-e", json.dumps(variables), playbook])
         play.play()
         yield play
-    for machine in (*machines.values(), *headquarters.machines):
-        boxes.close(machine)
+    boxes.close(*machines.values(), *headquarters.machines)
 
 
 def hosts_for_ansible(headquarters: Headquarters) -> Path:

@@ -55,8 +55,7 @@ def fleet(boxes: Boxes, bundle: Bundle, installed: Path) -> Iterator[Fleet]:
             machine.write("/etc/promptd/credentials/token", token, 0o600)
             machine.start()
         yield Fleet(headquarters, machines, requester, batch)
-    for machine in (*machines.values(), *headquarters.machines):
-        boxes.close(machine)
+    boxes.close(*machines.values(), *headquarters.machines)
 
 
 def test_every_box_gets_a_certificate_of_its_own_by_itself(fleet: Fleet) -> None:

@@ -40,8 +40,7 @@ def made(boxes: Boxes, bundle: Bundle) -> Iterator[Made]:
     headquarters.apply()
     with headquarters.requester() as requester:
         yield Made(headquarters, machines, requester, planned)
-    for machine in (*machines.values(), *headquarters.machines):
-        boxes.close(machine)
+    boxes.close(*machines.values(), *headquarters.machines)
 
 
 def test_every_box_answers_prompts(made: Made) -> None:
