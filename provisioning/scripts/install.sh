@@ -5,9 +5,8 @@
 #   install.sh install --fleet    on the operator's machine: promptd-fleet and its service, and no agent
 #   install.sh upgrade | rollback | status | uninstall [--purge]
 #
-# Each release has a folder of its own, with its own Python packages and units; one link says which one runs. A
-# release becomes complete before the link is switched, and the one before it is kept. `install` and `upgrade` are
-# the same: what is there already is not made again, and a new release that does not come up is taken back.
+# `install` and `upgrade` are the same: what is there already is not made again, what was cut off is finished, and a
+# new release that does not come up is taken back. How releases lie beside each other is in releases.sh.
 #
 # An installed release has a copy of this file: /opt/promptd/current/install.sh rollback | status | uninstall.
 set -eu
@@ -15,13 +14,14 @@ set -eu
 PLACE=/opt/promptd
 SETTINGS=/etc/promptd
 UNITS=/usr/local/lib/systemd/system
+PACKAGED=/lib/systemd/system/promptd.service
 ACCOUNTS=/usr/local/lib/sysusers.d
 FOLDERS=/usr/local/lib/tmpfiles.d
 COMMANDS=/usr/local/bin
-SETTLED_S=10 # a release that is ready, and still the same process after this time, has come up
-ROOM_FACTOR=5 # unpacked, the packages are 3 to 4 times as large as their wheels
 
 here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=provisioning/scripts/releases.sh
+. "$here/releases.sh"
 
 say() {
     echo "promptd: $*"
@@ -35,7 +35,7 @@ fail() {
 main() {
     verb=${1:-}
     [ $# -eq 0 ] || shift
-    settings='' credentials='' device='' purge='' changed='' fleet=''
+    settings='' credentials='' device='' purge='' fleet=''
     while [ $# -gt 0 ]; do
         case $1 in
             --settings) settings=${2:?--settings needs a file} && shift ;;
@@ -48,6 +48,7 @@ main() {
         shift
     done
     take_role
+    why="journalctl -u $product tells why"
     case $verb in
         install | upgrade) only_one && install ;;
         rollback) only_one && roll_back ;;
@@ -62,7 +63,7 @@ main() {
 take_role() {
     if [ -n "$fleet" ] && [ -e "$UNITS/promptd.service" ]; then
         fail "promptd itself runs on this machine; let the issuing key of the fleet be on one where nothing else does"
-    elif [ -n "$fleet" ] || [ -e "$UNITS/promptd-fleet.service" ]; then
+    elif [ -n "$fleet" ] || keeps_a_fleet; then
         product=promptd-fleet service=promptd-fleet.service parts='' users=promptd-fleet
         command=bin/promptd-fleet
         folders=/var/lib/promptd-fleet needed=/var/lib/promptd-fleet/fleet.yaml
@@ -75,6 +76,11 @@ take_role() {
     fi
 }
 
+# An uninstallation leaves the folder of what was there.
+keeps_a_fleet() {
+    [ -e "$UNITS/promptd-fleet.service" ] || { [ -d /var/lib/promptd-fleet ] && [ ! -d /var/lib/promptd ]; }
+}
+
 only_one() {
     [ "$(id -u)" = 0 ] || fail "only root can do this; use sudo"
     exec 9> /run/promptd-install.lock  # /run/lock is open to everybody
@@ -83,6 +89,7 @@ only_one() {
 
 install() {
     [ -d "$here/wheels" ] || fail "there are no wheels beside $0; run the install.sh of an unpacked bundle"
+    [ ! -e "$PACKAGED" ] || fail "the Debian package runs on this machine; bring it on with apt, or first run: apt remove promptd"
     [ -z "$device" ] || [ -f "$here/units/promptd-engine.service.d/$device.conf" ] ||
         fail "there is no drop-in for $device; --device takes nvidia or jetson"
     release=$(cat "$here/VERSION")
@@ -96,7 +103,7 @@ install() {
     else
         place_units "$release"
         say "release $release is installed already"
-        { [ -z "$changed" ] && is_up; } || start || fail "$product does not come up; journalctl -u $product tells why"
+        { [ ! -e "$PLACE/unsettled" ] && is_up; } || settle || fail "$product does not come up; $why"
     fi
 }
 
@@ -107,31 +114,6 @@ check_bundle() {
     [ "$machine" = "$(uname -m)" ] || fail "this bundle is for $machine, and this box is $(uname -m)"
     command -v "$python" > /dev/null || fail "this bundle needs $python; install it, or build a bundle on a system like this one"
     "$python" -c 'import ensurepip, venv' 2> /dev/null || fail "$python cannot make environments; install python3-venv"
-}
-
-# A folder without its mark is what an earlier attempt left; nothing runs from there.
-make_release() {
-    folder=$PLACE/releases/$release
-    [ ! -e "$folder/.complete" ] || return 0
-    mkdir -p "$PLACE/releases"
-    check_room
-    say "installing release $release into $folder"
-    rm -rf "$folder"
-    "$python" -m venv "$folder"
-    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-index --find-links "$here/wheels" \
-        --no-deps --require-hashes -r "$here/constraints.txt" || fail "the packages cannot be installed; see above"
-    "$folder/bin/python" -c 'import agent.app, llama_cpp, onnxruntime' ||
-        fail "release $release does not run on this system; build its wheels on a system as old as this one"
-    cp -R "$here/units" "$here/install.sh" "$here/as-service.sh" "$here/VERSION" "$folder/"
-    sync
-    touch "$folder/.complete"
-}
-
-check_room() {
-    wheels_kib=$(du -sk "$here/wheels" | cut -f 1)
-    free_kib=$(df -Pk "$PLACE" | awk 'NR == 2 { print $4 }')
-    [ "$free_kib" -gt $((wheels_kib * ROOM_FACTOR)) ] ||
-        fail "$PLACE has $((free_kib / 1024)) MiB free and needs $((wheels_kib * ROOM_FACTOR / 1024)); free some space"
 }
 
 place_accounts() {
@@ -154,113 +136,11 @@ place_settings() {
 place() {
     mkdir -p "$(dirname "$2")"
     ! cmp -s "$1" "$2" || return 0
-    changed=yes
+    unsettle
     (umask 077 && cp "$1" "$2.new")
     chmod "${3:-644}" "$2.new"
     sync "$2.new"
     mv "$2.new" "$2"
-}
-
-place_units() {
-    units=$PLACE/releases/$1/units
-    for unit in $service $parts; do
-        if [ -e "$units/$unit" ]; then place "$units/$unit" "$UNITS/$unit"; else rm -f "$UNITS/$unit"; fi
-    done
-    # Drop-ins for a device are there because somebody has asked for them, now or at an earlier install.
-    for drop_in in "$units"/*.service.d/*.conf; do
-        name=${drop_in#"$units/"}
-        if [ "${name##*/}" = "$device.conf" ] || [ -e "$UNITS/$name" ]; then
-            place "$drop_in" "$UNITS/$name"
-        fi
-    done
-    ! is_booted || systemctl daemon-reload
-}
-
-release_of() {
-    target=$(readlink "$PLACE/$1" 2> /dev/null) || return 0
-    echo "${target##*/}"
-}
-
-point() {
-    ln -sfn "releases/$2" "$PLACE/$1.new"
-    mv -T "$PLACE/$1.new" "$PLACE/$1"
-}
-
-# Makes a complete release the one that runs, and takes it back if it does not come up.
-switch_to() {
-    before=$(release_of current) earlier=$(release_of previous)
-    say "switching from ${before:-nothing} to release $1"
-    put_in_place "$1" "$before"
-    if start; then
-        forget_others
-        say "release $1 is in place"
-        return
-    fi
-    [ -n "$before" ] || fail "$product is installed but does not come up; journalctl -u $product tells why"
-    say "release $1 did not come up; going back to release $before"
-    put_in_place "$before" "$earlier"
-    start || fail "release $before does not come up either; look at the settings: journalctl -u $product tells why"
-    fail "release $1 did not come up, and release $before runs again; journalctl -u $product tells why"
-}
-
-# Both links at once, before anything is started: a box that loses its power meanwhile knows the way back.
-put_in_place() {
-    place_units "$1"
-    if [ -n "$2" ]; then point previous "$2"; else rm -f "$PLACE/previous"; fi
-    point current "$1"
-    ln -sfn "$PLACE/current/$command" "$COMMANDS/$product"
-    sync
-}
-
-forget_others() {
-    for folder in "$PLACE"/releases/*; do
-        case ${folder##*/} in
-            "$(release_of current)" | "$(release_of previous)") ;;
-            *) say "removing release ${folder##*/}" && rm -rf "$folder" ;;
-        esac
-    done
-}
-
-# Starts what is to run, and waits until it has come up; what a person has stopped stays stopped.
-start() {
-    [ -n "$before" ] || systemctl --quiet enable "$service"
-    if ! is_booted; then
-        say "systemd does not run here; $product starts with the next boot"
-    elif [ -n "$needed" ] && [ ! -e "$needed" ]; then
-        say "$product waits for $needed; once it is there: systemctl start $product"
-    elif [ -n "$before" ] && [ "$(systemctl is-active "$service")" = inactive ]; then
-        say "$product was stopped, and stays so; start it with: systemctl start $product"
-    else
-        say "starting $product, and watching it for $SETTLED_S s"
-        systemctl restart "$service" || return 1
-        pid=$(main_pid)
-        sleep "$SETTLED_S"
-        is_up && [ "$(main_pid)" = "$pid" ]
-    fi
-}
-
-is_booted() {
-    [ -d /run/systemd/system ]
-}
-
-# One by one: asked about several units, is-active is content with one of them.
-is_up() {
-    is_booted || return 0
-    for unit in $service $parts; do
-        systemctl is-active --quiet "$unit" || return 1
-    done
-}
-
-main_pid() {
-    systemctl show --property MainPID --value "$service"
-}
-
-roll_back() {
-    release=$(release_of previous)
-    running=$(release_of current)
-    [ "${release:-$running}" != "$running" ] || fail "there is no release to go back to"
-    [ -e "$PLACE/releases/$release/.complete" ] || fail "release $release is gone; install its bundle"
-    switch_to "$release"
 }
 
 status() {
@@ -268,6 +148,7 @@ status() {
     [ -n "$release" ] || fail "promptd is not installed; run: install.sh install"
     echo "release: $release"
     echo "before: $(release_of previous)"
+    [ ! -e "$PLACE/unsettled" ] || echo "unfinished: $(noted 1) of release $(noted 2) was cut off; run it again"
     for unit in $service $parts; do
         echo "$unit: $(systemctl is-active "$unit" 2> /dev/null || true)"
     done

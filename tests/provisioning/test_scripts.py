@@ -54,6 +54,7 @@ def releases(tmp_path: Path) -> Path:
     for name in ("first", "second", "third"):
         (tmp_path / "releases" / name / "units").mkdir(parents=True)
         (tmp_path / "releases" / name / ".complete").touch()
+    (tmp_path / "bin").mkdir()
     (tmp_path / "current").symlink_to("releases/second")
     (tmp_path / "previous").symlink_to("releases/first")
     return tmp_path
@@ -61,9 +62,11 @@ def releases(tmp_path: Path) -> Path:
 
 def installing(place: Path, words: str) -> list[str]:
     """Return a command that does this with the functions of install.sh, on a box that is not booted."""
-    role = f"PLACE={place} UNITS={place}/units device='' service='' parts='' product=promptd command=''"
+    role = f"PLACE={place} UNITS={place}/units COMMANDS={place}/bin device='' service='' parts=''"
+    given = "product=promptd command=VERSION why='look there' verb=upgrade release=third"
     script = (SCRIPTS / "install.sh").read_text().replace('main "$@"', "")
-    return ["sh", "-c", f"{script}\n{role}\nis_booted() {{ false; }}\n{words}"]
+    body = f"{script}\n{role} {given}\nis_booted() {{ false; }}\n{words}"
+    return ["sh", "-c", body, str(SCRIPTS / "install.sh")]
 
 
 def linked(place: Path) -> tuple[str, str]:
@@ -73,7 +76,9 @@ def linked(place: Path) -> tuple[str, str]:
 
 @pytest.mark.parametrize("script", SHELL_SCRIPTS, ids=lambda path: path.name)
 def test_shellcheck_finds_nothing_wrong_with_a_script(script: Path) -> None:
-    done = subprocess.run(["shellcheck", script], capture_output=True, text=True, check=False)
+    check = ["shellcheck", "--external-sources", "--check-sourced", script]
+
+    done = subprocess.run(check, cwd=HOUSE, capture_output=True, text=True, check=False)
 
     assert done.stdout == ""
 
@@ -188,7 +193,9 @@ def test_what_is_placed_has_its_content_on_the_disk_before_its_name(tmp_path: Pa
 
     subprocess.run([*watch, *place], check=True)
 
-    calls = [line.split()[1].partition("(")[0] for line in trace.read_text().splitlines() if ".new" in line]
+    calls = [
+        line.split()[1].partition("(")[0] for line in trace.read_text().splitlines() if "toml.new" in line
+    ]
     assert [call.rstrip("at2") for call in calls] == ["fsync", "rename"]
 
 
@@ -215,6 +222,47 @@ def test_a_box_does_not_go_back_to_the_release_that_runs(releases: Path) -> None
     done = subprocess.run(back, capture_output=True, text=True, check=False)
 
     assert "there is no release to go back to" in done.stderr
+
+
+def test_a_first_installation_that_is_cut_off_is_finished_by_the_next(releases: Path) -> None:
+    for link in ("current", "previous"):
+        (releases / link).unlink()
+    told = f'start() {{ echo "[$(ran_before)]" >> {releases}/told; }}'
+    subprocess.run(installing(releases, "start() { exit 0; }; switch_to third"), check=True)
+
+    subprocess.run(installing(releases, f"{told}; settle; settle"), check=True)
+
+    assert (releases / "told").read_text().split() == ["[]", "[third]"]
+
+
+ONE_LINK = 'point() { ln -sfn "releases/$2" "$PLACE/$1"; exit 0; }'
+
+
+@pytest.mark.parametrize("cut", ["place_units() { exit 0; }", ONE_LINK, "start() { exit 0; }"])
+def test_a_roll_back_that_is_cut_off_is_finished_and_not_turned_round(releases: Path, cut: str) -> None:
+    back = "start() { true; }; verb=rollback; roll_back"
+    subprocess.run(installing(releases, f"verb=rollback; {cut}; roll_back"), check=True)
+
+    subprocess.run(installing(releases, back), check=True)
+
+    assert linked(releases) == ("first", "second")
+    assert not (releases / "unsettled").exists()
+
+
+def test_a_roll_back_after_an_upgrade_that_was_cut_off_brings_the_release_before_back(releases: Path) -> None:
+    subprocess.run(installing(releases, "start() { exit 0; }; switch_to third"), check=True)
+
+    subprocess.run(installing(releases, "start() { true; }; verb=rollback; roll_back"), check=True)
+
+    assert linked(releases) == ("second", "third")
+
+
+def test_a_release_without_the_command_leaves_none_that_leads_nowhere(releases: Path) -> None:
+    (releases / "releases/third/VERSION").touch()
+    for release in ("third", "second"):
+        subprocess.run(installing(releases, f"start() {{ true; }}; switch_to {release}"), check=True)
+
+    assert not (releases / "bin/promptd").is_symlink()
 
 
 def test_what_cloud_init_runs_on_a_new_box_is_sound_shell(tmp_path: Path) -> None:

@@ -19,6 +19,13 @@ MANY, LONG = 60, 400
 SETTLED_S = 60.0
 
 DEAD_UNIT = "[Service]\nExecStart=/bin/false\n"
+CUT_OFF = f"""
+set -m
+{PLACE}/install.sh install &
+while [ ! -e /opt/promptd/current ]; do sleep 0.05; done
+kill -9 -- -$!
+"""
+"""An installation that dies as soon as the link names its release."""
 ACCOUNTS = ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow")
 OF_EVERY_BOX = ("/var/log/journal", "/var/tmp", "/root/bundle")  # noqa: S108 -- looked at, not used
 """What lies on a box whether or not promptd was there, and differs between boxes."""
@@ -76,6 +83,18 @@ def test_a_second_installation_changes_nothing_and_interrupts_nobody(
 
     assert "installed already" in said
     assert (agent.main_pid, engine.main_pid) == before
+
+
+def test_an_installation_that_is_cut_off_is_finished_by_the_next(boxes: Boxes, bundle: Bundle) -> None:
+    machine = boxes.boot("cut-off")
+    bundle.unpack(machine)
+    machine.run("sh", "-c", CUT_OFF, timeout_s=SETTLED_S * 5)
+
+    bundle.do(machine, "install")
+
+    assert machine.run("systemctl", "is-enabled", "promptd").strip() == "enabled"
+    assert "unfinished" not in status(machine)
+    assert status(machine)["promptd.service"] == "active"
 
 
 def test_an_upgrade_runs_the_new_release_and_keeps_the_one_before(upgraded: Upgrade) -> None:
@@ -165,6 +184,31 @@ def test_a_purge_leaves_nothing_of_the_provisioning_service(boxes: Boxes, bundle
 
     assert files(machine) - files(bare) == set()
     assert [machine.run("cat", path) for path in ACCOUNTS] == [bare.run("cat", path) for path in ACCOUNTS]
+
+
+def test_a_purge_after_an_uninstallation_removes_the_provisioning_service_that_was_there(
+    boxes: Boxes, bundle: Bundle
+) -> None:
+    machine = boxes.boot("office-left")
+    bundle.unpack(machine)
+    bundle.do(machine, "install", "--fleet")
+    bundle.do(machine, "uninstall")
+
+    bundle.do(machine, "uninstall", "--purge")
+
+    assert not machine.path("/var/lib/promptd-fleet").exists()
+    assert "promptd-fleet" not in machine.run("cat", "/etc/passwd")
+
+
+def test_a_machine_with_the_debian_package_is_brought_on_by_apt(boxes: Boxes, bundle: Bundle) -> None:
+    machine = boxes.boot("packaged")
+    bundle.unpack(machine)
+    machine.write("/lib/systemd/system/promptd.service", DEAD_UNIT)
+
+    done = machine.try_to_run(f"{PLACE}/install.sh", "install")
+
+    assert (done.returncode, "bring it on with apt" in done.stderr) == (1, True)
+    assert not machine.path("/opt/promptd").exists()
 
 
 def test_a_machine_is_a_box_or_the_operators_and_not_both(
