@@ -5,6 +5,7 @@ side, so what is checked and then written belongs into one `changing()`.
 """
 
 import contextlib
+import errno
 import sqlite3
 import threading
 import time
@@ -13,11 +14,13 @@ from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any, Self
 
+from agent.host.sqlite_faults import may_pass, told
 from agent.wire.errors import AgentError, ConfigError
 from provisioning.registry_rows import Certificate, Device, Mark, Token, token_digest
 from provisioning.roles import Role
 
 SCHEMA = Path(__file__).with_name("schema")
+DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000")
 
 
@@ -25,19 +28,34 @@ class RegistryError(AgentError):
     """The registry refuses what would make two of one: a name, a serial or a certificate that it knows."""
 
 
+class RegistryAwayError(AgentError):
+    """The registry can be neither read nor written at the moment; nothing was changed."""
+
+
 class Registry:
     """The one file; every thread and process may use it."""
 
     def __init__(self, path: Path) -> None:
-        self._lock = threading.RLock()
+        """Open the file, or make it.
+
+        Raises:
+            RegistryAwayError: the disk is full or fails, or somebody holds the file; it may pass by itself.
+            ConfigError: a person has to mend it.
+        """
+        self._path, self._lock = path, threading.RLock()
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            path.touch(mode=0o600)
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            for pragma in PRAGMAS:
-                self._db.execute(f"PRAGMA {pragma}")
-            self._upgrade(path)
+            with self._told():
+                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                path.touch(mode=0o600)
+                self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+                for pragma in PRAGMAS:
+                    self._db.execute(f"PRAGMA {pragma}")
+                self._upgrade()
         except (OSError, sqlite3.Error) as error:
+            if getattr(error, "errno", None) in DISK_FAULTS:
+                raise RegistryAwayError(
+                    f"the registry {path} cannot be used: {error}; mend the disk"
+                ) from error
             raise ConfigError(
                 f"the registry {path} cannot be used ({error}); mend its rights, or bring a backup back"
             ) from error
@@ -56,17 +74,18 @@ class Registry:
     @contextlib.contextmanager
     def changing(self) -> Iterator[None]:
         """Hold off every other writer: what is done inside is one step, or none on an exception."""
-        with self._lock:
+        with self._lock, self._told():
             if self._db.in_transaction:
                 yield
                 return
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # a full disk has ended it already
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
 
     def add_device(self, device: Device) -> None:
         """Take a device in, or take a removed one back under its old name.
@@ -224,17 +243,27 @@ class Registry:
         return (_certificate(*row) for row in rows)
 
     def _rows(self, query: str, values: tuple[str, ...]) -> list[Any]:
-        with self._lock:
+        with self._lock, self._told():
             return self._db.execute(query, values).fetchall()
 
-    def _upgrade(self, path: Path) -> None:
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn what may pass by itself into a sentence."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            if not may_pass(error):
+                raise
+            raise RegistryAwayError(f"the registry {self._path} cannot be used: {told(error)}") from error
+
+    def _upgrade(self) -> None:
         """Run the steps that this file has not seen yet, each as one transaction."""
         steps = sorted(SCHEMA.glob("*.sql"), key=lambda step: int(step.stem))
         with self.changing():
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
             if version > int(steps[-1].stem):
                 raise ConfigError(
-                    f"{path} was written by a newer promptd-fleet (version {version}); install that one again"
+                    f"{self._path} is of a newer promptd-fleet (version {version}); install that one again"
                 )
             for step in steps[version:]:
                 for statement in step.read_text(encoding="utf-8").split(";\n"):

@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": {"engines", "hardware", "settings", "settings_file", "wire"},
     "hardware": {"engines", "models", "settings"},
     "worker": {"engines", "hardware", "host", "settings", "wire"},
-    "flow": {"engines", "wire", "worker"},
+    "flow": {"engines", "host", "wire", "worker"},
     "telemetry": {"flow", "hardware", "host", "identity", "outfit", "settings", "wire", "worker"},
 }
 """Beside itself; `agent` with its version is free for everybody. Only files at the top know every room."""
@@ -52,7 +52,7 @@ OWNERS = {
     "pynvml": ("hardware/",),
     "cpuinfo": ("hardware/",),
     "psutil": ("hardware/", "telemetry/"),
-    "sqlite3": ("flow/", "provisioning/registry.py"),
+    "sqlite3": ("flow/", "host/sqlite_faults.py", "provisioning/registry.py"),
     "cryptography": ("identity/", "provisioning/authority/", "provisioning/enrolment/"),
     "yaml": ("provisioning/inventory_file.py",),
     "typer": (

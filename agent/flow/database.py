@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.host.sqlite_faults import result_code
 from agent.wire.errors import ConfigError
 
 SCHEMA = Path(__file__).with_name("schema")
@@ -55,38 +56,11 @@ def open_database(path: Path) -> Opened:
     try:
         return Opened(_open(path), set_aside=None)
     except sqlite3.DatabaseError as error:
-        if _code(error) not in DAMAGED:
+        if result_code(error) not in DAMAGED:
             raise
     aside = _set_aside(path)
     path.touch(mode=0o600)
     return Opened(_open(path), aside)
-
-
-def may_pass(error: sqlite3.Error) -> bool:
-    """Tell a disk that is full or fails, or a file that somebody else holds, from what will not pass."""
-    return _code(error) in (
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_CANTOPEN,
-    )
-
-
-def told(error: sqlite3.Error) -> str:
-    """Return what went wrong, and what a person can do about it."""
-    match _code(error):
-        case sqlite3.SQLITE_BUSY:
-            return f"{error}; end the other program that holds it"
-        case sqlite3.SQLITE_FULL:
-            return f"{error}; make room on the disk"
-        case _:
-            return f"{error}; check the disk, and make room on it"
-
-
-def _code(error: sqlite3.Error) -> int:
-    """Return the primary result code, without the extension in its upper bits."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _open(path: Path) -> sqlite3.Connection:

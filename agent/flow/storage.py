@@ -15,8 +15,9 @@ from typing import Any, Generic, TypeVar
 
 from agent.flow import birth
 from agent.flow.birth import Birth
-from agent.flow.database import may_pass, open_database, prepare, told
+from agent.flow.database import open_database, prepare
 from agent.flow.disk import Disk
+from agent.host.sqlite_faults import may_pass, told
 from agent.wire.errors import AgentError
 
 FULL, NORMAL = "FULL", "NORMAL"

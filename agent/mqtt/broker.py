@@ -30,6 +30,7 @@ from agent.mqtt.outgoing import Outgoing
 from agent.mqtt.take_overs import TakeOvers
 from agent.mqtt.tolerant import TolerantClient
 from agent.settings import BrokerSettings
+from agent.wire.errors import ConfigError
 from agent.wire.packets import BrokerLimits, Confirmation, Delivery, Publication
 
 LOG = structlog.get_logger("promptd.broker")
@@ -147,14 +148,15 @@ class Broker:
     def _live(self) -> None:
         """Connect and serve until the link ends."""
         self._hurries = False  # from here on, whoever wants another certificate asks anew
-        self._client, self._admitted_s = self._build(), None
-        self._outgoing = Outgoing(self._client, next(self._links), is_v5=self._is_v5)
-        self._subscribe_again_s, self._last_words = None, ""
+        self._admitted_s = self._subscribe_again_s = None
+        self._last_words = ""
         self._has_left_some = self._hangs_up = False
         try:
+            self._client = self._build()
+            self._outgoing = Outgoing(self._client, next(self._links), is_v5=self._is_v5)
             dialing.connect(self._client, self._settings, self._identity)
             reason = self._serve()
-        except OSError as error:
+        except (OSError, ConfigError) as error:  # files were good when we started, and may be good again
             reason = dialing.explain(error)
         self.is_connected = False
         if not self._stopping.is_set():

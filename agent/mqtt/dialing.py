@@ -88,7 +88,7 @@ def connect(client: paho.Client, settings: BrokerSettings, identity: Identity) -
     )
 
 
-def explain(error: OSError) -> str:
+def explain(error: OSError | ConfigError) -> str:
     """Return why there is no link, and what the operator can do about it."""
     if isinstance(error, ssl.SSLCertVerificationError):
         if error.verify_code in WRONG_TIME:

@@ -69,8 +69,9 @@ def ear() -> Ear:
 def join(stack: ExitStack, ear: Ear) -> Callable[..., Broker]:
     """Return a function that keeps a connection until the test ends."""
 
-    def connect(port: int, protocol: str = "5") -> Broker:
-        settings = BrokerSettings.model_validate({"url": f"mqtt://127.0.0.1:{port}", "protocol": protocol})
+    def connect(port: int, protocol: str = "5", **wishes: object) -> Broker:
+        url = f"mqtt://127.0.0.1:{port}"
+        settings = BrokerSettings.model_validate({"url": url, "protocol": protocol, **wishes})
         broker = Broker(settings, Identity("device", ("promptd/in",)), ear)
         deaths: list[BaseException] = []
         thread = spawn("network", broker.run, lambda _, error: deaths.append(error))
@@ -239,3 +240,18 @@ def test_a_broker_that_is_not_there_is_reported(join: Callable[..., Broker], ear
     (reason,) = ear.reasons[:1]
 
     assert "refused" in reason
+
+
+def test_a_secret_that_is_gone_for_a_while_is_a_lost_link_and_not_the_end(
+    mosquitto: Mosquitto, join: Callable[..., Broker], ear: Ear, tmp_path: Path
+) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("open sesame")
+    broker = join(mosquitto.port, username="box", password_file=secret)
+
+    secret.unlink()
+    broker.reconnect()
+    ear.wait_for(lambda: str(secret) in "".join(ear.reasons))
+    secret.write_text("open sesame")
+
+    ear.wait_for(lambda: len(ear.sessions) == 2)

@@ -11,7 +11,7 @@ import pytest
 from agent.wire.errors import ConfigError
 from provisioning.broker.acl import rights_of
 from provisioning.inventory import FleetBroker, Inventory
-from provisioning.registry import Registry, RegistryError
+from provisioning.registry import Registry, RegistryAwayError, RegistryError
 from provisioning.registry_rows import INVENTORY, Certificate, Device
 from provisioning.roles import Role
 
@@ -34,6 +34,35 @@ def test_what_was_noted_is_there_after_a_new_start(tmp_path: Path) -> None:
         devices, certificates = second.devices(), second.certificates("box-1")
 
     assert (devices, certificates) == ((BOX,), (CERTIFICATE,))
+
+
+def test_a_registry_that_somebody_holds_is_a_fault_that_may_pass(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("provisioning.registry.PRAGMAS", ("busy_timeout=1",))
+    other = Registry(tmp_path / "fleet" / "registry.db")
+
+    with registry.changing(), pytest.raises(RegistryAwayError, match="end the other program") as fault:
+        other.add_device(BOX)
+
+    assert fault.value.exit_code == 1
+
+
+def test_a_registry_on_a_full_disk_is_a_fault_that_may_pass(registry: Registry) -> None:
+    (pages,) = registry._db.execute("PRAGMA page_count").fetchone()
+    registry._db.execute(f"PRAGMA max_page_count={pages}")
+
+    with pytest.raises(RegistryAwayError, match="make room on the disk"):
+        registry.mark("box-1", "install", "x" * 100_000)
+
+    assert registry.marks() == {}
+
+
+def test_a_file_that_is_no_registry_is_for_a_person(tmp_path: Path) -> None:
+    (tmp_path / "registry.db").write_bytes(b"no database" * 1000)
+
+    with pytest.raises(ConfigError, match="bring a backup back"):
+        Registry(tmp_path / "registry.db")
 
 
 def test_nobody_else_can_read_it(tmp_path: Path) -> None:

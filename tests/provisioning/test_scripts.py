@@ -76,7 +76,7 @@ def linked(place: Path) -> tuple[str, str]:
 
 @pytest.mark.parametrize("script", SHELL_SCRIPTS, ids=lambda path: path.name)
 def test_shellcheck_finds_nothing_wrong_with_a_script(script: Path) -> None:
-    check = ["shellcheck", "--external-sources", "--check-sourced", script]
+    check = ["shellcheck", "--external-sources", "--check-sourced", str(script)]
 
     done = subprocess.run(check, cwd=HOUSE, capture_output=True, text=True, check=False)
 

@@ -1,7 +1,8 @@
 """All boxes of a test run: boots them, hands out their numbers, and throws them away."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from system.machine import Machine
@@ -22,6 +23,7 @@ class Boxes:
 
     def make(self, name: str, *layers: Path) -> Machine:
         """Return a box that is off, over the tree and what else it shall find there."""
+        assert name not in {machine.name for machine in self.all}, f"a box named {name} is there already"
         self._count += 1
         machine = Machine(name, self._count, [*layers, self._tree], self._folder / f"{self._count}-{name}")
         self._machines.append(machine)
@@ -44,9 +46,14 @@ class Boxes:
         self.close(machine)
         return layer
 
-    def keep_only(self, machines: Sequence[Machine]) -> None:
-        """Throw every other box away."""
-        self.close(*(machine for machine in self.all if machine not in machines))
+    @contextmanager
+    def for_a_while(self) -> Iterator[None]:
+        """Throw away what is made from here to the end, also where that is an error."""
+        before = self.all
+        try:
+            yield
+        finally:
+            self.close(*(machine for machine in self.all if machine not in before))
 
     def close(self, *machines: Machine) -> None:
         """Throw these boxes away."""
@@ -56,7 +63,7 @@ class Boxes:
 
     def close_all(self) -> None:
         """Throw every box away."""
-        self.keep_only(())
+        self.close(*self.all)
 
     def journals(self) -> dict[str, str]:
         """Return the last lines of every box's journal."""

@@ -62,9 +62,8 @@ def boxes(request: pytest.FixtureRequest) -> Iterator[Boxes]:
 @pytest.fixture(autouse=True)
 def _tidy_up(boxes: Boxes) -> Iterator[None]:
     """Throw away what a test has booted for itself: their disks are in memory."""
-    before = boxes.all
-    yield
-    boxes.keep_only(before)
+    with boxes.for_a_while():
+        yield
 
 
 @pytest.fixture(scope="session")

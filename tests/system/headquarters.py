@@ -13,7 +13,6 @@ from rig.requester import Requester, requester_on
 from system.boxes import Boxes
 from system.bundle import Bundle
 from system.device import CLIENT
-from system.machine import Machine
 from system.service import Service
 from system.ssh import let_in, make_key
 
@@ -117,11 +116,6 @@ class Headquarters:
         settings = ON_THE_BOX.format(broker=self.broker.address, port=PORT)
         (layer / "etc/promptd/promptd.toml").write_text(settings)
         return layer
-
-    @property
-    def machines(self) -> tuple[Machine, Machine]:
-        """Both machines."""
-        return self.office, self.broker
 
     @contextmanager
     def requester(self) -> Iterator[Requester]:

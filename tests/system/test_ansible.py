@@ -47,27 +47,27 @@ class Play:
 @pytest.fixture(scope="module")
 def play(boxes: Boxes, bundle: Bundle) -> Iterator[Play]:
     """Return two boxes after the first run of the playbook."""
-    headquarters = Headquarters(boxes, bundle, lan.FILES / "ansible")
-    machines = {name: let_in(boxes.make(name), headquarters.public_key) for name in NAMES}
-    for machine in machines.values():
-        machine.start()
-    devices = {
-        name: f"address: root@{each.address}, serial: '{Machine.serial_of(name)}'"
-        for name, each in machines.items()
-    }
-    headquarters.write_inventory(devices, installs=False)
-    headquarters.apply()
-    headquarters.service.do("start")
-    hosts = hosts_for_ansible(headquarters)
-    release = bundle.archive.name.split("-")[1]
-    variables = {"promptd_bundles": str(bundle.archive.parent), "promptd_release": release}
-    command = ["ansible-playbook", "--private-key", str(headquarters.key), "-i", str(hosts)]
-    with headquarters.requester() as requester:
-        playbook = str(PLAYBOOKS / "playbook.yml")
-        play = Play(headquarters, machines, requester, [*command, "-e", json.dumps(variables), playbook])
-        play.play()
-        yield play
-    boxes.close(*machines.values(), *headquarters.machines)
+    with boxes.for_a_while():
+        headquarters = Headquarters(boxes, bundle, lan.FILES / "ansible")
+        machines = {name: let_in(boxes.make(name), headquarters.public_key) for name in NAMES}
+        for machine in machines.values():
+            machine.start()
+        devices = {
+            name: f"address: root@{each.address}, serial: '{Machine.serial_of(name)}'"
+            for name, each in machines.items()
+        }
+        headquarters.write_inventory(devices, installs=False)
+        headquarters.apply()
+        headquarters.service.do("start")
+        hosts = hosts_for_ansible(headquarters)
+        release = bundle.archive.name.split("-")[1]
+        variables = {"promptd_bundles": str(bundle.archive.parent), "promptd_release": release}
+        command = ["ansible-playbook", "--private-key", str(headquarters.key), "-i", str(hosts)]
+        with headquarters.requester() as requester:
+            playbook = str(PLAYBOOKS / "playbook.yml")
+            play = Play(headquarters, machines, requester, [*command, "-e", json.dumps(variables), playbook])
+            play.play()
+            yield play
 
 
 def hosts_for_ansible(headquarters: Headquarters) -> Path:

@@ -44,18 +44,18 @@ class Fleet:
 @pytest.fixture(scope="module")
 def fleet(boxes: Boxes, bundle: Bundle, installed: Path) -> Iterator[Fleet]:
     """Return six boxes of one batch, switched on for the first time."""
-    headquarters = Headquarters(boxes, bundle, lan.FILES / "operator")
-    headquarters.write_inventory({name: f"serial: '{Machine.serial_of(name)}'" for name in NAMES})
-    headquarters.apply("--dist", "none")
-    headquarters.service.do("start")
-    batch = (headquarters.batch_layer(), installed)
-    machines = {name: boxes.make(name, *batch) for name in NAMES}
-    with headquarters.requester() as requester:
-        for machine, token in zip(machines.values(), headquarters.tokens(len(NAMES)), strict=True):
-            machine.write("/etc/promptd/credentials/token", token, 0o600)
-            machine.start()
-        yield Fleet(headquarters, machines, requester, batch)
-    boxes.close(*machines.values(), *headquarters.machines)
+    with boxes.for_a_while():
+        headquarters = Headquarters(boxes, bundle, lan.FILES / "operator")
+        headquarters.write_inventory({name: f"serial: '{Machine.serial_of(name)}'" for name in NAMES})
+        headquarters.apply("--dist", "none")
+        headquarters.service.do("start")
+        batch = (headquarters.batch_layer(), installed)
+        machines = {name: boxes.make(name, *batch) for name in NAMES}
+        with headquarters.requester() as requester:
+            for machine, token in zip(machines.values(), headquarters.tokens(len(NAMES)), strict=True):
+                machine.write("/etc/promptd/credentials/token", token, 0o600)
+                machine.start()
+            yield Fleet(headquarters, machines, requester, batch)
 
 
 def test_every_box_gets_a_certificate_of_its_own_by_itself(fleet: Fleet) -> None:

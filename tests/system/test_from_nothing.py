@@ -15,7 +15,7 @@ from system.machine import Machine
 from system.service import Service
 from system.ssh import let_in
 
-NAMES = [f"box-{number}" for number in range(1, 11)]
+NAMES = [f"lathe-{number}" for number in range(1, 11)]
 
 
 @dataclass(frozen=True)
@@ -31,16 +31,18 @@ class Made:
 @pytest.fixture(scope="module")
 def made(boxes: Boxes, bundle: Bundle) -> Iterator[Made]:
     """Return ten boxes that had Debian, sshd and the operator's key, after `plan` and `apply`."""
-    headquarters = Headquarters(boxes, bundle, lan.FILES / "from-nothing")
-    machines = {name: let_in(boxes.make(name), headquarters.public_key) for name in NAMES}
-    for machine in machines.values():
-        machine.start()
-    headquarters.write_inventory({name: f"address: root@{each.address}" for name, each in machines.items()})
-    planned = headquarters.do("plan")
-    headquarters.apply()
-    with headquarters.requester() as requester:
-        yield Made(headquarters, machines, requester, planned)
-    boxes.close(*machines.values(), *headquarters.machines)
+    with boxes.for_a_while():
+        headquarters = Headquarters(boxes, bundle, lan.FILES / "from-nothing")
+        machines = {name: let_in(boxes.make(name), headquarters.public_key) for name in NAMES}
+        for machine in machines.values():
+            machine.start()
+        headquarters.write_inventory(
+            {name: f"address: root@{each.address}" for name, each in machines.items()}
+        )
+        planned = headquarters.do("plan")
+        headquarters.apply()
+        with headquarters.requester() as requester:
+            yield Made(headquarters, machines, requester, planned)
 
 
 def test_every_box_answers_prompts(made: Made) -> None:

@@ -58,17 +58,17 @@ def files(machine: Machine) -> set[str]:
 @pytest.fixture(scope="module")
 def upgraded(boxes: Boxes, installed: Path, next_bundle: Bundle, requester: Requester) -> Iterator[Upgrade]:
     """Return a box that got another release while it had prompts to answer."""
-    machine = boxes.boot("upgraded", installed)
-    device = Device(machine.name, requester)
-    next_bundle.unpack(machine)
-    device.wait_for_state("ready")
-    tickets = [device.send(f"story {number}", max_tokens=LONG, progress=True) for number in range(MANY)]
-    device.accepted(tickets[-1])
-    Service(machine, "promptd-engine").freeze_child()
-    unanswered = sum(not device.answers(ticket) for ticket in tickets)
-    next_bundle.do(machine, "upgrade")
-    yield Upgrade(machine, device, tickets, unanswered, status(machine))
-    boxes.close(machine)
+    with boxes.for_a_while():
+        machine = boxes.boot("upgraded", installed)
+        device = Device(machine.name, requester)
+        next_bundle.unpack(machine)
+        device.wait_for_state("ready")
+        tickets = [device.send(f"story {number}", max_tokens=LONG, progress=True) for number in range(MANY)]
+        device.accepted(tickets[-1])
+        Service(machine, "promptd-engine").freeze_child()
+        unanswered = sum(not device.answers(ticket) for ticket in tickets)
+        next_bundle.do(machine, "upgrade")
+        yield Upgrade(machine, device, tickets, unanswered, status(machine))
 
 
 def test_a_second_installation_changes_nothing_and_interrupts_nobody(
