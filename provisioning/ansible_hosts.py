@@ -3,6 +3,7 @@
 Secrets are named by their path, none is printed. A token is made by `promptd-fleet token`, for whoever asks.
 """
 
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,7 +25,8 @@ def hosts(fleet: Fleet) -> dict[str, Any]:
     authority = trusted_file(fleet)
     if not authority.exists():
         raise ConfigError(f"there is no {authority} for boxes to trust; run promptd-fleet apply first")
-    certified = {each.holder for each in fleet.registry.certificates()}
+    now_s = time.time()
+    certified = {each.holder for each in fleet.registry.certificates() if each.is_good(now_s)}
     groups: dict[str, dict[str, Any]] = {}
     for name, device in fleet.inventory.devices.items():
         if device.address:

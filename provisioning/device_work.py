@@ -77,18 +77,18 @@ class DeviceWork:
             self._watch.begun(device, "letting it in again")
             self._readmit()
         self._watch.begun(device, "bringing its certificate")
-        box.run(onbox.accept(), reply.model_dump_json().encode())
+        box.run(onbox.ACCEPT, reply.model_dump_json().encode())
         self._fleet.registry.mark(device, CERTIFIED, DONE)
 
     def _refuse_if_revoked_meanwhile(self, device: str) -> None:
-        """Withdraw what was just signed, too, if somebody has revoked the device since the plan was made.
+        """Withdraw what was just signed, too, if somebody has revoked the device since it was registered.
 
         Raises:
             AgentError: somebody has.
         """
-        registry, planned = self._fleet.registry, self._facts.devices.get(device)
+        registry = self._fleet.registry
         now = registry.device(device)
-        if planned and now and now.removed_s is not None:
+        if now and now.removed_s is not None:
             registry.revoke(device, "revoked while it was being certified")
             raise AgentError(
                 f"{device} was revoked meanwhile; promptd-fleet apply --again {device} lets it in"

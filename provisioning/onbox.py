@@ -1,6 +1,6 @@
 """What is run on a box by SSH: shell, small enough to be read before it is trusted.
 
-`BOX_ROOT` is where the files of the box begin; it is empty on a real one.
+`promptd` is there the command that works as its service does (`scripts/as-service.sh`).
 """
 
 import shlex
@@ -15,32 +15,15 @@ sh ./provision.sh
 """
 """Reads the bundle on standard input."""
 
-AS_PROMPTD = """\
-set -eu
-root=${BOX_ROOT-}
-as_promptd() {
-    set -- env STATE_DIRECTORY="$root/var/lib/promptd" "$root/opt/promptd/current/bin/promptd" "$@"
-    if id promptd > /dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
-        runuser -u promptd -- "$@"
-    else
-        "$@"
-    fi
-}
-"""
-
 ACCEPT = """\
 systemctl stop promptd
-as_promptd identity accept - || { code=$?; systemctl start promptd; exit $code; }
+promptd identity accept - || { code=$?; systemctl start promptd; exit $code; }
 """
+"""Takes the signed certificate: the reply, JSON, on standard input; the agent rests."""
 MACHINE = "uname -m"
 RESTART = "systemctl restart promptd"
 
 
 def request(device: str) -> str:
     """Return what makes a key on the box, and prints the request for its certificate."""
-    return f"{AS_PROMPTD}as_promptd identity request --name {shlex.quote(device)}\n"
-
-
-def accept() -> str:
-    """Return what takes the signed certificate: the reply, JSON, on standard input; the agent rests."""
-    return f"{AS_PROMPTD}{ACCEPT}"
+    return f"promptd identity request --name {shlex.quote(device)}"

@@ -98,7 +98,7 @@ def _certificates(facts: Facts, again: frozenset[str]) -> Iterator[Step]:
         if keeping.holder in again or (is_revoked and keeping.party is Role.BROKER):
             yield Step(Kind.CERTIFICATE, keeping.holder, "it was asked for")
         elif latest and is_revoked:
-            yield Step(Kind.LOOK, keeping.holder, _revoked(latest, keeping.holder))
+            yield Step(Kind.LOOK, keeping.holder, _revoked(latest, f"apply --again {keeping.holder}"))
         elif why := _needs_new(keeping, latest, facts):
             yield Step(Kind.CERTIFICATE, keeping.holder, why)
 
@@ -174,7 +174,8 @@ def _broker(facts: Facts, steps: list[Step]) -> Iterator[Step]:
 def _device(name: str, device: FleetDevice, facts: Facts, ssh: Ssh, *, is_again: bool) -> Iterator[Step]:
     latest = facts.latest.get(name)
     if latest and latest.revoked_s is not None and not is_again:
-        yield Step(Kind.LOOK, name, _revoked(latest, name))
+        is_ours = ssh.installs or not device.address
+        yield Step(Kind.LOOK, name, _revoked(latest, f"{'apply --again' if is_ours else 'readmit'} {name}"))
         return
     is_certified = latest is not None and latest.is_good(facts.now_s)
     if not device.address:
@@ -218,9 +219,9 @@ def _needs_bundle(name: str, facts: Facts, *, is_certified: bool) -> str:
     return "what it is told changes" if bundled and bundled != facts.told[name] else ""
 
 
-def _revoked(latest: Certificate, holder: str) -> str:
+def _revoked(latest: Certificate, command: str) -> str:
     why = f" ({latest.reason})" if latest.reason else ""
-    return f"its certificate was revoked{why}; apply --again {holder} gives it a new one"
+    return f"its certificate was revoked{why}; {command} lets it in again"
 
 
 def _days(left_s: float) -> str:

@@ -7,11 +7,17 @@ from typing import Any
 
 import pytest
 import structlog
+from rig.applying import Apply, Plan, apply_to
 from rig.box import Box, box_in
 from rig.certificates import Certificates
+from rig.farm import Farm
 from rig.kinds import Connect, StartBox, StartBroker
 from rig.mosquitto import Mosquitto, mosquitto_in
 from rig.requester import requester_on
+
+from provisioning.facts import look
+from provisioning.fleet import open_fleet
+from provisioning.plan import Kind, plan
 
 
 @pytest.fixture(autouse=True)
@@ -60,3 +66,27 @@ def start_box(tmp_path: Path, stack: ExitStack, mosquitto: Mosquitto, connect: C
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     """Return a certificate authority with a server, a device, and a stranger."""
     return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def farm(tmp_path: Path) -> Farm:
+    """Return boxes that are reached by a script that is called like ssh."""
+    return Farm(tmp_path)
+
+
+@pytest.fixture
+def apply(farm: Farm) -> Apply:
+    """Return a function that applies the inventory of the farm."""
+    return lambda **how: apply_to(farm.folder, **how)
+
+
+@pytest.fixture
+def planned(farm: Farm) -> Plan:
+    """Return a function that tells what would be applied."""
+
+    def planned(*, revoke: bool = False) -> list[tuple[Kind, str]]:
+        with open_fleet(farm.inventory) as fleet:
+            steps = plan(fleet.inventory, look(fleet, farm.dist), revoke=revoke)
+        return [(step.kind, step.subject) for step in steps]
+
+    return planned

@@ -23,6 +23,7 @@ OTHERS = (
     "the broker has newer files: another copy of this fleet has written them, or this registry is from a "
     "backup. Work with the newer one; or revoke again what was revoked since, and remove {file} there"
 )
+SHORT = "the broker's machine cannot take the files, and keeps those that it has; is its disk full?"
 BRING = """\
 set -eu
 mkdir -p {folder}
@@ -30,9 +31,19 @@ if [ -e {folder}/generation ] && [ "$(cat {folder}/generation)" -ge {generation}
     echo {others} >&2
     exit 1
 fi
+new={folder}/.new
+rm -rf "$new"
+mkdir -p -m 0700 "$new"
+if ! tar -xf - -C "$new"; then
+    rm -rf "$new"
+    echo {short} >&2
+    exit 1
+fi
 chmod 0750 {folder}
-tar -xf - -C {folder}
 if id {owner} > /dev/null 2>&1; then chown -R {owner} {folder}; fi
+sync
+mv "$new"/* {folder}/
+rmdir "$new"
 """
 
 
@@ -65,6 +76,7 @@ def _copy(inventory: Inventory, files: dict[str, bytes], generation: int) -> Non
         folder=shlex.quote(broker.folder),
         owner=shlex.quote(broker.owner),
         generation=generation,
+        short=shlex.quote(SHORT),
         others=shlex.quote(OTHERS.format(file=f"{broker.folder}/{GENERATION}")),
     )
     machine.run(script, _packed({**files, GENERATION: str(generation).encode()}))

@@ -109,11 +109,17 @@ def _named(fleet: Fleet, members: list[str]) -> frozenset[str]:
     """Forget what was brought to these members.
 
     Raises:
-        ConfigError: the inventory does not name one of them.
+        ConfigError: the inventory does not name one of them, or somebody else sets it up.
     """
     known = {*fleet.inventory.devices, *(each.holder for each in keepings(fleet.inventory, fleet.places))}
     for name in members:
         if name not in known:
             raise ConfigError(f"the inventory has no {name!r}; name a device, a client, or claim-NAME")
+        device = fleet.inventory.devices.get(name)
+        if device and device.address and not fleet.inventory.ssh.installs:
+            raise ConfigError(
+                f"{name} is set up by others (ssh.installs is false) and enrols by itself; to let it do so "
+                f"again: promptd-fleet readmit {name}"
+            )
         fleet.registry.unmark(name)
     return frozenset(members)

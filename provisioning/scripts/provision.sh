@@ -17,6 +17,7 @@ put() { # NAME MODE FOLDER
     cp "$here/$1" "$3/.$1.new"
     chmod "$2" "$3/.$1.new"
     if getent group promptd > /dev/null && [ "$2" = 0640 ]; then chgrp promptd "$3/.$1.new"; fi
+    sync "$3/.$1.new"
     mv "$3/.$1.new" "$3/$1"
 }
 mkdir -p "$settings/credentials"

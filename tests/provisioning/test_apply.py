@@ -4,50 +4,24 @@ import os
 import subprocess
 import tarfile
 from collections import Counter
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from rig.applying import KILLED, apply_and_die, apply_to
+from rig.applying import KILLED, Apply, Plan, apply_and_die, apply_to
 from rig.farm import Farm
 from rig.requests import new_key, pem_of, request_of
 
-from provisioning.apply import Outcome
 from provisioning.authority.registrar import Registrar
-from provisioning.facts import BEGUN, STARTED, look
+from provisioning.facts import BEGUN, STARTED
 from provisioning.fleet import open_fleet
 from provisioning.inventory_file import InventoryError
-from provisioning.plan import Kind, plan
+from provisioning.plan import Kind
 from provisioning.registry_rows import token_digest
-
-Apply = Callable[..., Outcome]
-Plan = Callable[..., list[tuple[Kind, str]]]
 
 FIFTY = {f"box-{number}": {"serial": f"S{number}"} for number in range(50)}
 CLIENT = "clients:\n  dashboard: {groups: [presses]}\n"
 CLAIM = "claims:\n  line-7: {expires: 2099-01-31, limit: 10, group: presses, needs: both}\n"
-
-
-@pytest.fixture
-def farm(tmp_path: Path) -> Farm:
-    return Farm(tmp_path)
-
-
-@pytest.fixture
-def apply(farm: Farm) -> Apply:
-    return lambda **how: apply_to(farm.folder, **how)
-
-
-@pytest.fixture
-def planned(farm: Farm) -> Plan:
-    def planned(*, revoke: bool = False) -> list[tuple[Kind, str]]:
-        with open_fleet(farm.inventory) as fleet:
-            steps = plan(fleet.inventory, look(fleet, farm.dist), revoke=revoke)
-        return [(step.kind, step.subject) for step in steps]
-
-    return planned
 
 
 def fingerprint(certificate: x509.Certificate) -> bytes:
@@ -81,19 +55,6 @@ def test_50_devices_have_certificates_of_their_own_and_three_more_runs_do_nothin
     names = {name: each.subject.rfc4514_string() for name, each in certificates.items()}
     assert names == {name: f"CN={name}" for name in FIFTY}
     assert len({fingerprint(each) for each in certificates.values()}) == 50
-
-
-def test_boxes_that_something_else_installs_are_registered_and_left_alone(
-    farm: Farm, apply: Apply, planned: Plan
-) -> None:
-    farm.write({"box-1": {"serial": "S1"}})
-    farm.inventory.write_text(farm.inventory.read_text().replace("ssh: {", "ssh: {installs: false, "))
-
-    apply()
-
-    assert (planned(), farm.calls()) == ([], [])
-    with open_fleet(farm.inventory) as fleet:
-        assert fleet.registry.device("box-1")
 
 
 def test_no_private_key_leaves_its_box(farm: Farm, apply: Apply) -> None:
@@ -218,44 +179,6 @@ def test_a_new_install_bundle_is_brought_to_every_device(farm: Farm, apply: Appl
     assert (farm.box("box-1") / "installs").read_text().split() == ["installed", "installed"]
 
 
-def test_a_device_that_left_is_shown_and_revoked_only_when_asked(
-    farm: Farm, apply: Apply, planned: Plan
-) -> None:
-    farm.write({"box-1": {}, "box-2": {}})
-    apply()
-    farm.write({"box-1": {}})
-
-    plain, asked = planned(), planned(revoke=True)
-    apply()
-    later = planned()
-    outcome = apply(revoke=True)
-
-    assert plain == [(Kind.REMOVE, "box-2"), (Kind.BROKER, "the broker"), (Kind.LOOK, "box-2")]
-    assert (Kind.REVOKE, "box-2") in asked
-    assert later == [(Kind.LOOK, "box-2")]
-    assert [step.kind for step in outcome.done] == [Kind.REVOKE, Kind.REVOCATIONS, Kind.BROKER]
-    listed = x509.load_pem_x509_crl((farm.folder / "fleet/broker/crl.pem").read_bytes())
-    assert len(list(listed)) == 1
-    assert "user box-2\ntopic deny promptd/v1/#" in (farm.folder / "fleet/broker/acl").read_text()
-
-
-def test_a_revoked_device_gets_a_new_certificate_only_when_it_is_named(
-    farm: Farm, apply: Apply, planned: Plan
-) -> None:
-    farm.write({"box-1": {}})
-    apply()
-    with open_fleet(farm.inventory) as fleet:
-        Registrar(fleet).revoke("box-1", "stolen")
-
-    without = apply()
-    still = planned()
-    apply(again="box-1")
-
-    assert Kind.CERTIFY not in [step.kind for step in without.done]
-    assert (Kind.LOOK, "box-1") in still
-    assert planned() == []
-
-
 def test_a_broker_with_another_name_gets_another_certificate(farm: Farm, apply: Apply) -> None:
     farm.write({})
     apply()
@@ -268,25 +191,6 @@ def test_a_broker_with_another_name_gets_another_certificate(farm: Farm, apply: 
     written = x509.load_pem_x509_certificate((farm.folder / "fleet/broker/cert.pem").read_bytes())
     names = written.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.DNSName) == ["broker.plant"]
-
-
-def test_a_revoked_device_is_let_in_before_it_is_started(farm: Farm, apply: Apply) -> None:
-    farm.write({"box-1": {}}, CLIENT)
-    apply()
-    with open_fleet(farm.inventory) as fleet:
-        Registrar(fleet).revoke("box-1", "stolen")
-    apply()
-    rules = farm.folder / "fleet/broker/acl"
-    before = rules.read_text()
-
-    apply(again="box-1")
-
-    assert "user box-1\ntopic deny" in before
-    assert "user box-1\ntopic write promptd/v1/client/dashboard/response/#" in rules.read_text()
-    assert (farm.box("box-1") / "systemctl").read_text().split("\n")[-3:-1] == [
-        "stop promptd",
-        "restart promptd",
-    ]
 
 
 def test_a_lost_client_key_is_made_anew(farm: Farm, apply: Apply) -> None:

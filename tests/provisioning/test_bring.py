@@ -1,5 +1,6 @@
 """What is brought to the broker, and what must not be: the files of a copy that time has gone by."""
 
+import os
 import shutil
 from contextlib import ExitStack
 from pathlib import Path
@@ -41,3 +42,20 @@ def test_a_fleet_whose_broker_lost_its_files_brings_them_anew(plant: Plant) -> N
     bring_to_broker(plant.fleet)
 
     assert plant.rules() == before
+
+
+def test_a_broker_whose_disk_is_full_keeps_the_files_that_it_has(
+    plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring_to_broker(plant.fleet)
+    at_broker = plant.folder / "at-broker"
+    before = {path.name: path.read_bytes() for path in at_broker.iterdir()}
+    (tmp_path / "tar").write_text(f'#!/bin/sh\nulimit -f 1\nexec {shutil.which("tar")} "$@"\n')
+    (tmp_path / "tar").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    plant.change(devices={"box-1": "S1"})
+
+    with pytest.raises(ReachError, match="is its disk full"):
+        bring_to_broker(plant.fleet)
+
+    assert {path.name: path.read_bytes() for path in at_broker.iterdir()} == before

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from provisioning.apply import Applying, Outcome, Quiet
@@ -9,9 +10,12 @@ from provisioning.authority import making
 from provisioning.authority.registrar import Registrar
 from provisioning.facts import look
 from provisioning.fleet import open_fleet
-from provisioning.plan import Step, plan
+from provisioning.plan import Kind, Step, plan
 
 KILLED = 9
+
+Apply = Callable[..., Outcome]
+Plan = Callable[..., list[tuple[Kind, str]]]
 
 
 def apply_to(folder: Path, watch: Quiet | None = None, *, revoke: bool = False, again: str = "") -> Outcome:

@@ -30,6 +30,11 @@ SYSTEMCTL = """\
 echo "$*" >> "$BOX_ROOT/systemctl"
 """
 
+AS_SERVICE = """\
+#!/bin/sh
+STATE_DIRECTORY="$BOX_ROOT/var/lib/promptd" exec "$BOX_ROOT/opt/promptd/current/bin/promptd" "$@"
+"""
+
 INSTALL = """\
 #!/bin/sh
 set -eu
@@ -83,6 +88,7 @@ class Farm:
         self.passphrase.write_text("a passphrase of a test")
         self._script(self.boxes / "ssh", SSH.format(farm=self.boxes))
         self._script(self.boxes / "bin" / "systemctl", SYSTEMCTL)
+        self._script(self.boxes / "bin" / "promptd", AS_SERVICE)
         self.build("1")
 
     def build(self, version: str) -> None:

@@ -36,9 +36,13 @@ if [ -e "$pid" ] && kill "$(cat "$pid")" 2> /dev/null; then
     while kill -0 "$(cat "$pid")" 2> /dev/null; do sleep 0.05; done
 fi
 [ "$1" = stop ] && exit 0
-STATE_DIRECTORY=$BOX_ROOT/var/lib/promptd setsid "$BOX_ROOT/opt/promptd/current/bin/promptd" run \\
-    > {folder}/agent.log 2>&1 < /dev/null &
+setsid {folder}/bin/promptd run > {folder}/agent.log 2>&1 < /dev/null &
 echo $! > "$pid"
+"""
+
+AS_SERVICE = """\
+#!/bin/sh
+STATE_DIRECTORY=$BOX_ROOT/var/lib/promptd exec "$BOX_ROOT/opt/promptd/current/bin/promptd" "$@"
 """
 
 PROMPTD = """\
@@ -61,6 +65,7 @@ class SshBox:
         (folder / "known_hosts").write_text(f"[127.0.0.1]:{self.port} {words[0]} {words[1]}\n")
         self._script(folder / "bin/enter", ENTER.format(folder=folder))
         self._script(folder / "bin/systemctl", SYSTEMCTL.format(folder=folder))
+        self._script(folder / "bin/promptd", AS_SERVICE)
         promptd = PROMPTD.format(house=HOUSE, python=sys.executable)
         self._script(self.root / "opt/promptd/current/bin/promptd", promptd)
         (folder / "sshd_config").write_text(CONFIG.format(folder=folder, port=self.port))
