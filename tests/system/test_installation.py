@@ -20,10 +20,9 @@ SETTLED_S = 60.0
 
 DEAD_UNIT = "[Service]\nExecStart=/bin/false\n"
 CUT_OFF = f"""
-set -m
-{PLACE}/install.sh install &
+setsid {PLACE}/install.sh install &
 while [ ! -e /opt/promptd/current ]; do sleep 0.05; done
-kill -9 -- -$!
+kill -9 -$!
 """
 """An installation that dies as soon as the link names its release."""
 ACCOUNTS = ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow")
