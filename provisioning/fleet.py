@@ -1,11 +1,15 @@
 """One fleet, opened: its inventory, where its files lie, what is registered, and the log of what is done."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
+from agent.host.lock import hold
 from agent.settings import BrokerSettings
+from agent.wire.errors import ConfigError
 from provisioning.audit import Audit
 from provisioning.inventory import Inventory
 from provisioning.inventory_file import read_inventory
@@ -22,6 +26,18 @@ class Fleet:
     places: Places
     registry: Registry
     audit: Audit
+
+    def hold_broker(self) -> IO[str]:
+        """Wait until nobody else writes for the broker, and keep all others away as long as the file is open.
+
+        Raises:
+            ConfigError: the folder cannot be written.
+        """
+        try:
+            return hold(self.places.broker_lock)
+        except ConfigError:
+            sys.stderr.write("waiting for another promptd-fleet that brings the broker its files\n")
+            return hold(self.places.broker_lock, waits=True)
 
     @property
     def link(self) -> BrokerSettings:

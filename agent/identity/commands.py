@@ -91,6 +91,11 @@ def _reply(source: str) -> CertificateReply:
     try:
         text = sys.stdin.read() if source == HERE else Path(source).read_text(encoding="utf-8")
         reply = CertificateReply.model_validate_json(text)
+    except PermissionError as error:  # we may be the service's user, and the file in the home of root
+        raise ConfigError(
+            f"cannot read {source} ({error.strerror}); give it on the standard input: "
+            f"promptd identity accept - < {source}"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {source} as text: {error}") from error
     except ValidationError as error:

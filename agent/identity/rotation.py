@@ -193,7 +193,7 @@ class Rotation:
         if self._trials.is_waiting:
             if time.monotonic() >= self._trial_ends_s:
                 self._trial_ends_s += TRIAL_S
-                self._around.reconnect()
+                self._trials.give_up(f"the broker has not let it in within {TRIAL_S:.0f} s")
         elif self._is_enrolling or time.monotonic() < self._ask_at_s:
             return
         elif self._admitted:

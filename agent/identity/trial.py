@@ -38,7 +38,7 @@ Verdict = Admitted | Failed | Spared
 
 
 class Trials:
-    """The pair in use and the one that is tried. The broker's thread calls all but `begin` and `use`."""
+    """The pair in use and the one tried. `begin`, `give_up` and `use` are not for the broker's thread."""
 
     def __init__(self, pair: Pair, tell: Callable[[Verdict], None], reconnect: Callable[[], None]) -> None:
         """Take the pair in use; `reconnect` lets the broker begin a new link at once."""
@@ -46,6 +46,7 @@ class Trials:
         self._used = self._linked = pair
         self._tried: Pair | None = None
         self._doubted: Failed | None = None
+        self._given_up = ""
         self.is_linked = False
 
     @property
@@ -55,7 +56,12 @@ class Trials:
 
     def begin(self, pair: Pair) -> None:
         """Let the next link begin with this pair."""
-        self._tried = pair
+        self._tried, self._given_up = pair, ""
+        self._reconnect()
+
+    def give_up(self, reason: str) -> None:
+        """End the attempt that is being made, because it takes too long."""
+        self._given_up = reason
         self._reconnect()
 
     def use(self, pair: Pair) -> None:
@@ -87,7 +93,7 @@ class Trials:
         """Hear that there is no link; the old pair is back in use at once."""
         self.is_linked = False
         if self._linked is self._tried:
-            self._doubted, self._tried = Failed(self._linked, reason), None
+            self._doubted, self._tried = Failed(self._linked, self._given_up or reason), None
             self._reconnect()
         elif self._doubted and self._linked is self._used:
             is_refused = NOT_ACCEPTED in self._doubted.reason

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from cryptography import x509
 
 from agent.host.durable import replace_durably
-from agent.host.lock import hold
 from agent.wire.certificates import CertificateReply, Verdict
 from agent.wire.errors import ConfigError
 from provisioning.authority import keys
@@ -128,7 +127,7 @@ class Registrar:
         if not revocations_digest(self._fleet):
             return
         signer = self._open()  # a person may have to type the passphrase: not while others wait
-        with hold(self._fleet.places.broker_lock, waits=True):
+        with self._fleet.hold_broker():
             digest = revocations_digest(self._fleet)
             listed = signer.revocation_list(self._revoked(), LIST_DAYS)
             replace_durably(self._fleet.places.broker / REVOCATIONS_FILE, listed.encode())

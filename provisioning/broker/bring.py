@@ -9,7 +9,6 @@ import shlex
 import tarfile
 
 from agent.host.durable import replace_durably
-from agent.host.lock import hold
 from provisioning.broker.files import broker_files, generated
 from provisioning.bundle import contents_digest
 from provisioning.facts import BROKER, BROUGHT
@@ -53,7 +52,7 @@ def bring_to_broker(fleet: Fleet) -> None:
     Raises:
         ReachError: its machine is away, or its reload failed.
     """
-    with hold(fleet.places.broker_lock, waits=True):
+    with fleet.hold_broker():
         for name, text in generated(fleet).items():
             replace_durably(fleet.places.broker / name, text.encode())
         files = broker_files(fleet)

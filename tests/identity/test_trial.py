@@ -12,7 +12,7 @@ from rig.renewing import DUE_DAYS, Link, Service, alone, received
 
 from agent.identity.pair import Pair, Pairs
 from agent.identity.request import Pending
-from agent.identity.trial import Trials
+from agent.identity.trial import Failed, Trials, Verdict
 from agent.settings import BrokerSettings
 from agent.wire.errors import ConfigError
 
@@ -107,6 +107,21 @@ def test_a_trial_that_takes_too_long_begins_its_link_again(
     rotation.tick()
 
     assert begun == [True, True]
+
+
+def test_a_trial_that_took_too_long_is_told_as_such() -> None:
+    old, new = Pair(Path("old")), Pair(Path("new"))
+    told: list[Verdict] = []
+    trials = Trials(old, told.append, reconnect=lambda: None)
+    trials.begin(new)
+    trials.credentials(BrokerSettings())
+
+    trials.give_up("it took too long")
+    trials.disconnected("the certificate changes")
+    trials.credentials(BrokerSettings())
+    trials.connected()
+
+    assert told == [Failed(new, "it took too long")]
 
 
 def test_a_certificate_is_not_to_blame_for_a_broker_that_is_away_and_is_tried_again(

@@ -4,10 +4,12 @@ import os
 import shutil
 from contextlib import ExitStack
 from pathlib import Path
+from typing import IO
 
 import pytest
 from rig.plant import Plant
 
+from agent.host.lock import hold
 from provisioning.broker.bring import bring_to_broker
 from provisioning.fleet import open_fleet
 from provisioning.reach import ReachError
@@ -32,6 +34,28 @@ def test_an_old_copy_of_a_fleet_does_not_take_back_what_the_newer_one_has_brough
         bring_to_broker(fleet)
 
     assert "user box-1" in plant.rules()
+
+
+class FreeingEar:
+    """Hears what is said while somebody waits, and lets go of the lock then."""
+
+    def __init__(self, lock: IO[str]) -> None:
+        self._lock, self.heard = lock, ""
+
+    def write(self, text: str) -> None:
+        self.heard += text
+        self._lock.close()
+
+
+def test_whoever_waits_for_another_to_write_for_the_broker_is_told(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ear = FreeingEar(hold(plant.places.broker_lock))
+    monkeypatch.setattr("sys.stderr", ear)
+
+    bring_to_broker(plant.fleet)
+
+    assert "waiting for another promptd-fleet" in ear.heard
 
 
 def test_a_fleet_whose_broker_lost_its_files_brings_them_anew(plant: Plant) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from rig.box import Ticket
 
 from system.device import Device
+from system.machine import Machine
 from system.service import Service
 
 WATCHDOG_S = 30
@@ -119,6 +120,14 @@ def test_a_person_works_with_the_state_of_the_service_and_leaves_it_to_the_servi
 
     assert box.path("/var/lib/promptd/calibration.json").exists()
     assert box.run("find", "/var/lib/promptd", "!", "-user", "promptd") == ""
+
+
+def test_a_certificate_in_the_home_of_root_is_asked_for_on_the_standard_input(box_1: Machine) -> None:
+    box_1.write("/root/reply.json", "{}", 0o600)
+
+    done = box_1.try_to_run("promptd", "identity", "accept", "/root/reply.json")
+
+    assert (done.returncode, "promptd identity accept - < /root/reply.json" in done.stderr) == (78, True)
 
 
 def test_a_stop_amid_prompts_loses_none(agent: Service, device: Device) -> None:
