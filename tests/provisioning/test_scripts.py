@@ -276,6 +276,13 @@ def test_what_cloud_init_runs_on_a_new_box_is_sound_shell(tmp_path: Path) -> Non
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize(
+    "file", sorted(ROLE.rglob("*.yml")), ids=lambda path: f"{path.parent.name}/{path.name}"
+)
+def test_a_file_of_the_role_is_yaml(file: Path) -> None:
+    assert yaml.safe_load(file.read_text())
+
+
 def test_the_sample_inventory_sets_only_what_the_role_knows() -> None:
     known = {*yaml.safe_load((ROLE / "defaults/main.yml").read_text())}
     inventory = yaml.safe_load((HOUSE / "provisioning/ansible/inventory.yml").read_text())
