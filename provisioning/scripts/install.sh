@@ -3,7 +3,7 @@
 #
 #   install.sh install [--settings FILE] [--credentials FOLDER] [--device nvidia|jetson]
 #   install.sh install --fleet    on the operator's machine: promptd-fleet and its service, and no agent
-#   install.sh upgrade | rollback | status | uninstall [--purge]
+#   install.sh upgrade | rollback | status | uninstall [--purge] [--fleet | --box]
 #
 # `install` and `upgrade` are the same: what is there already is not made again, what was cut off is finished, and a
 # new release that does not come up is taken back. How releases lie beside each other is in releases.sh.
@@ -13,6 +13,8 @@ set -eu
 
 PLACE=/opt/promptd
 SETTINGS=/etc/promptd
+STATE=/var/lib/promptd
+FLEET=/var/lib/promptd-fleet
 UNITS=/usr/local/lib/systemd/system
 PACKAGED=/lib/systemd/system/promptd.service
 ACCOUNTS=/usr/local/lib/sysusers.d
@@ -34,14 +36,16 @@ fail() {
 
 main() {
     verb=${1:-}
-    [ $# -eq 0 ] || shift
-    settings='' credentials='' device='' purge='' fleet=''
+    case $verb in '' | help | -h | --help) sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0" && exit ;; esac
+    shift
+    settings='' credentials='' device='' purge='' asked=''
     while [ $# -gt 0 ]; do
         case $1 in
             --settings) settings=${2:?--settings needs a file} && shift ;;
             --credentials) credentials=${2:?--credentials needs a folder} && shift ;;
             --device) device=${2:?--device needs nvidia or jetson} && shift ;;
-            --fleet) fleet=yes ;;
+            --fleet) asked=fleet ;;
+            --box) asked=box ;;
             --purge) purge=yes ;;
             *) fail "unknown option $1; the first lines of $0 have them all" ;;
         esac
@@ -50,61 +54,71 @@ main() {
     take_role
     why="journalctl -u $product tells why"
     case $verb in
-        install | upgrade) only_one && install ;;
-        rollback) only_one && roll_back ;;
-        uninstall) only_one && uninstall ;;
+        install | upgrade) alone && install ;;
+        rollback) alone && roll_back ;;
+        uninstall) alone && uninstall ;;
         status) status ;;
-        *) fail "say what to do: install, upgrade, rollback, status or uninstall" ;;
+        *) fail "say what to do, or --help" ;;
     esac
 }
 
-# What runs on this machine: `service`, and `parts`, which come and go with it; `command` is what a person types. What
-# the machine is already, it stays.
+# What runs on this machine: `service`, and `parts`, which come and go with it; `command` is what a person types.
 take_role() {
-    if [ -n "$fleet" ] && [ -e "$UNITS/promptd.service" ]; then
-        fail "promptd itself runs on this machine; let the issuing key of the fleet be on one where nothing else does"
-    elif [ -n "$fleet" ] || keeps_a_fleet; then
+    role=$(role_here)
+    if [ "${asked:-$role}" = fleet ]; then
         product=promptd-fleet service=promptd-fleet.service parts='' users=promptd-fleet
         command=bin/promptd-fleet
-        folders=/var/lib/promptd-fleet needed=/var/lib/promptd-fleet/fleet.yaml
-        kept="$folders with the authority, the registry and the audit log"
-        [ -z "$settings$credentials$device" ] || fail "this machine takes its settings from $needed; leave the options out"
+        folders=$FLEET needed=$FLEET/fleet.yaml
+        kept="$FLEET with the authority, the registry and the audit log"
+        [ -z "$settings$credentials$device" ] || fail "the operator's machine has its settings in $needed; leave the options out"
     else
         product=promptd service=promptd.service parts='promptd-engine.service promptd-engine.socket'
-        users='promptd promptd-engine' folders="$SETTINGS /var/lib/promptd /run/promptd" needed='' command=as-service.sh
-        kept="$SETTINGS, and /var/lib/promptd with prompts, models and the identity"
+        users='promptd promptd-engine' folders="$SETTINGS $STATE /run/promptd" needed='' command=as-service.sh
+        kept="$SETTINGS, and $STATE with prompts, models and the identity"
+    fi
+    if [ -e "$UNITS/promptd.service" ] || [ -e "$UNITS/promptd-fleet.service" ]; then
+        other=promptd && [ "$role" = box ] || other=promptd-fleet
+        [ -e "$UNITS/$service" ] ||
+            fail "$other itself runs on this machine; let the issuing key of a fleet be where no agent is"
+    elif [ "$role" = unknown ] && [ -z "$asked" ]; then
+        fail "there is a fleet in $FLEET; say --fleet if that is meant, or --box for the agent"
     fi
 }
 
-# An uninstallation leaves the folder of what was there.
-keeps_a_fleet() {
-    [ -e "$UNITS/promptd-fleet.service" ] || { [ -d /var/lib/promptd-fleet ] && [ ! -d /var/lib/promptd ]; }
+# What the machine is already, it stays; an uninstallation leaves the folder of what was there.
+role_here() {
+    if [ -e "$UNITS/promptd-fleet.service" ]; then
+        echo fleet
+    elif [ -e "$UNITS/promptd.service" ] || [ ! -d "$FLEET" ]; then
+        echo box
+    elif [ "$verb" = uninstall ] && [ ! -d "$STATE" ]; then
+        echo fleet
+    else
+        echo unknown
+    fi
 }
 
-only_one() {
+# Nobody else changes this machine meanwhile: no other install.sh, and not apt.
+alone() {
     [ "$(id -u)" = 0 ] || fail "only root can do this; use sudo"
+    [ ! -e "$PACKAGED" ] || [ -e "$UNITS/$service" ] ||
+        fail "the Debian package runs on this machine; bring it on with apt, or first run: apt remove promptd"
     exec 9> /run/promptd-install.lock  # /run/lock is open to everybody
     flock -n 9 || fail "another install.sh runs; wait for it"
 }
 
 install() {
     [ -d "$here/wheels" ] || fail "there are no wheels beside $0; run the install.sh of an unpacked bundle"
-    [ ! -e "$PACKAGED" ] || fail "the Debian package runs on this machine; bring it on with apt, or first run: apt remove promptd"
     [ -z "$device" ] || [ -f "$here/units/promptd-engine.service.d/$device.conf" ] ||
         fail "there is no drop-in for $device; --device takes nvidia or jetson"
     release=$(cat "$here/VERSION")
-    before=$(release_of current)
+    remember
     check_bundle
     make_release
+    check_settings
     place_accounts
     place_settings
-    if [ "$before" != "$release" ]; then
-        switch_to "$release"
-    else
-        place_units "$release"
-        say "release $release is installed already"
-        { [ ! -e "$PLACE/unsettled" ] && is_up; } || settle || fail "$product does not come up; $why"
-    fi
+    change_to "$release"
 }
 
 check_bundle() {
@@ -116,6 +130,13 @@ check_bundle() {
     "$python" -c 'import ensurepip, venv' 2> /dev/null || fail "$python cannot make environments; install python3-venv"
 }
 
+# Before they replace what a box runs with.
+check_settings() {
+    [ -n "$settings" ] || return 0
+    STATE_DIRECTORY=$STATE "$PLACE/releases/$release/bin/promptd" identity show --config "$settings" > /dev/null ||
+        fail "$settings has a mistake; what runs here was not touched"
+}
+
 place_accounts() {
     place "$here/units/$product.sysusers" "$ACCOUNTS/$product.conf"
     place "$here/units/$product.tmpfiles" "$FOLDERS/$product.conf"
@@ -124,10 +145,12 @@ place_accounts() {
 }
 
 place_settings() {
+    rm -f "$SETTINGS"/*.new "$SETTINGS"/credentials/*.new # of an attempt that was cut off
     [ -z "$settings" ] || place "$settings" "$SETTINGS/promptd.toml"
     for name in claim.pem claim.key token; do
         [ -z "$credentials" ] || [ ! -e "$credentials/$name" ] || place "$credentials/$name" "$SETTINGS/credentials/$name" 600
     done
+    [ -z "$credentials" ] || [ ! -e "$credentials/ca.pem" ] || place "$credentials/ca.pem" "$SETTINGS/ca.pem"
     systemd-tmpfiles --create "$FOLDERS/$product.conf" # owners and modes of what has just come
 }
 
@@ -135,6 +158,7 @@ place_settings() {
 # would be an empty unit, or empty settings.
 place() {
     mkdir -p "$(dirname "$2")"
+    rm -f "$2.new"
     ! cmp -s "$1" "$2" || return 0
     unsettle
     (umask 077 && cp "$1" "$2.new")
@@ -148,21 +172,27 @@ status() {
     [ -n "$release" ] || fail "promptd is not installed; run: install.sh install"
     echo "release: $release"
     echo "before: $(release_of previous)"
-    [ ! -e "$PLACE/unsettled" ] || echo "unfinished: $(noted 1) of release $(noted 2) was cut off; run it again"
+    remember
+    is_settled || echo "unfinished: ${noted:-upgrade} of release ${goal:-$release}; run it again"
     for unit in $service $parts; do
         echo "$unit: $(systemctl is-active "$unit" 2> /dev/null || true)"
     done
 }
 
 uninstall() {
+    release=$(release_of current) ran='' earlier='' was=running
+    (unsettle) 2> /dev/null || true # on a full disk too
     say "stopping and removing $product"
     # shellcheck disable=SC2086 # a list of units
     ! is_booted || systemctl stop $service $parts 2> /dev/null || true
     systemctl --quiet disable "$service" 2> /dev/null || true
     for unit in $service $parts; do
-        rm -rf "${UNITS:?}/$unit" "$UNITS/$unit.d"
+        rm -rf "${UNITS:?}/$unit" "$UNITS/$unit.new" "$UNITS/$unit.d"
     done
     ! is_booted || systemctl daemon-reload
+    for folder in "$PLACE"/releases/*; do
+        [ ! -e "$folder" ] || remove_release "$folder"
+    done
     rm -rf "$PLACE" "${COMMANDS:?}/$product" "$ACCOUNTS/$product.conf" "$FOLDERS/$product.conf"
     for folder in "$UNITS" "$(dirname "$UNITS")" "$ACCOUNTS" "$FOLDERS"; do
         rmdir "$folder" 2> /dev/null || true # others may have something there
@@ -172,8 +202,6 @@ uninstall() {
         return
     fi
     say "removing $kept, and the users"
-    # shellcheck disable=SC2086 # a list of folders
-    rm -rf $folders
     for unit in $service $parts; do
         rm -rf "/etc/systemd/system/$unit.d" # what `systemctl edit` has made
     done
@@ -184,6 +212,8 @@ uninstall() {
     for user in $users; do
         ! getent passwd "$user" > /dev/null || userdel "$user"
     done
+    # shellcheck disable=SC2086 # a list of folders
+    rm -rf $folders # last, because they tell what the machine was
 }
 
 main "$@"

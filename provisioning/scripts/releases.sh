@@ -2,6 +2,9 @@
 #
 # Each release has a folder of its own, with its own Python packages and units; one link says which one runs. A
 # release becomes complete before the link is switched, and the one before it is kept.
+#
+# From the first file that is changed until what is to run has come up, a note on the disk says what is being done, and
+# how it was before. Whatever cuts a change off, the next one goes on from there: forward, or back to how it was.
 # shellcheck shell=sh disable=SC2154
 
 SETTLED_S=10 # a release that is ready, and still the same process after this time, has come up
@@ -12,10 +15,15 @@ release_of() {
     echo "${target##*/}"
 }
 
-# A folder without its mark is what an earlier attempt left; nothing runs from there.
+# A folder without its mark is what an attempt left that was cut off; nothing is started from there.
+is_complete() {
+    [ -e "$PLACE/releases/$1/.complete" ]
+}
+
 make_release() {
+    ! is_complete "$release" || return 0
+    [ "$ran" != "$release" ] || unsettle
     folder=$PLACE/releases/$release
-    [ ! -e "$folder/.complete" ] || return 0
     mkdir -p "$PLACE/releases"
     check_room
     say "installing release $release into $folder"
@@ -37,26 +45,79 @@ check_room() {
         fail "$PLACE has $((free_kib / 1024)) MiB free and needs $((wheels_kib * ROOM_FACTOR / 1024)); free some space"
 }
 
-# Makes a complete release the one that runs, and takes it back if it does not come up.
-switch_to() {
-    before=$(release_of current) earlier=$(release_of previous)
-    say "switching from ${before:-nothing} to release $1"
-    put_in_place "$1" "$before"
-    if settle; then
-        forget_others
-        say "release $1 is in place"
-        return
-    fi
-    [ -n "$before" ] || fail "$product is installed but does not come up; $why"
-    say "release $1 did not come up; going back to release $before"
-    put_in_place "$before" "$earlier"
-    settle || fail "release $before does not come up either; look at the settings: $why"
-    fail "release $1 did not come up, and release $before runs again; $why"
+remove_release() {
+    rm -f "$1/.complete"
+    sync "$1"
+    rm -rf "$1"
 }
 
-# Both links at once, before anything is started: a box that loses its power meanwhile knows the way back.
+# How it is before anything is changed: which release `ran`, which one `earlier`, and whether a person had it stopped.
+# A change that was cut off has noted how it was before it, and what it was `noted` for: a verb and its `goal`.
+remember() {
+    noted='' goal='' ran=$(release_of current) earlier=$(release_of previous) was=running
+    if [ -n "$ran" ] && is_booted && [ "$(systemctl is-active "$service")" = inactive ]; then was=stopped; fi
+    [ -e "$PLACE/unsettled" ] || return 0
+    read -r word_1 word_2 word_3 word_4 word_5 < "$PLACE/unsettled" || true
+    [ "$word_5" = running ] || [ "$word_5" = stopped ] || return 0 # not whole
+    noted=$word_1 goal=$word_2 ran=${word_3#-} earlier=${word_4#-} was=$word_5
+}
+
+unsettle() {
+    note="$verb ${release:--} ${ran:--} ${earlier:--} $was"
+    [ "$note" != "$(cat "$PLACE/unsettled" 2> /dev/null)" ] || return 0
+    mkdir -p "$PLACE"
+    echo "$note" > "$PLACE/unsettled.new" || fail "nothing can be written into $PLACE; make room on its disk"
+    sync "$PLACE/unsettled.new"
+    mv "$PLACE/unsettled.new" "$PLACE/unsettled"
+    sync "$PLACE"
+}
+
+is_settled() {
+    [ ! -e "$PLACE/unsettled" ]
+}
+
+# Makes a complete release the one that runs, and goes back to the one that ran if it does not come up.
+change_to() {
+    before=$ran
+    [ "$ran" != "$1" ] || before=$earlier
+    put_in_place "$1" "$before"
+    if is_settled && is_up; then
+        say "release $1 is installed already"
+    elif start; then
+        rm -f "$PLACE/unsettled"
+        say "release $1 is in place"
+    else
+        go_back_from "$1"
+    fi
+    forget_others
+}
+
+go_back_from() {
+    if [ -z "$ran" ] || [ "$ran" = "$1" ]; then fail "$product does not come up; $why"; fi
+    is_complete "$ran" || fail "release $1 did not come up, and release $ran is gone; $why"
+    say "release $1 did not come up; going back to release $ran"
+    put_in_place "$ran" "$earlier"
+    start || fail "release $ran does not come up either; look at the settings: $why"
+    rm -f "$PLACE/unsettled"
+    fail "release $1 did not come up, and release $ran runs again; $why"
+}
+
+roll_back() {
+    remember
+    release=$(release_of previous)
+    case $noted in
+        rollback) release=$goal ;;
+        install | upgrade) [ "$goal" = "$ran" ] || release=$ran ;;
+    esac
+    [ -z "$noted" ] || say "the last $noted was not finished"
+    [ -n "$noted" ] || [ "$release" != "$ran" ] || release=''
+    [ -n "$release" ] || fail "there is no release to go back to"
+    is_complete "$release" || fail "release $release is gone; install its bundle"
+    change_to "$release"
+}
+
+# Both links before anything is started: a box that loses its power meanwhile knows the way back.
 put_in_place() {
-    unsettle
     place_units "$1"
     if [ -n "$2" ]; then point previous "$2"; else rm -f "$PLACE/previous"; fi
     point current "$1"
@@ -65,7 +126,7 @@ put_in_place() {
     else
         rm -f "$COMMANDS/$product"
     fi
-    sync
+    is_settled || sync
 }
 
 place_units() {
@@ -84,6 +145,8 @@ place_units() {
 }
 
 point() {
+    [ "$(release_of "$1")" != "$2" ] || return 0
+    unsettle
     ln -sfn "releases/$2" "$PLACE/$1.new"
     mv -T "$PLACE/$1.new" "$PLACE/$1"
 }
@@ -92,63 +155,19 @@ forget_others() {
     for folder in "$PLACE"/releases/*; do
         case ${folder##*/} in
             "$(release_of current)" | "$(release_of previous)") ;;
-            *) say "removing release ${folder##*/}" && rm -rf "$folder" ;;
+            *) say "removing release ${folder##*/}" && remove_release "$folder" ;;
         esac
     done
 }
 
-roll_back() {
-    release=$(release_of previous)
-    running=$(release_of current)
-    if [ "$(noted 1)" = rollback ]; then
-        release=$(noted 2)
-        say "finishing the roll-back to release $release, which was cut off"
-        if [ "$release" = "$running" ]; then
-            settle || fail "release $release does not come up; $why"
-            return
-        fi
-    fi
-    [ "${release:-$running}" != "$running" ] || fail "there is no release to go back to"
-    [ -e "$PLACE/releases/$release/.complete" ] || fail "release $release is gone; install its bundle"
-    switch_to "$release"
-}
-
-# From the first file that is changed until what runs has come up, a note on the disk says which verb is at work, for
-# which release, and which one ran before it: what is cut off is finished by the next attempt.
-unsettle() {
-    note="$verb $release $(ran_before)"
-    mkdir -p "$PLACE"
-    echo "$note" > "$PLACE/unsettled.new"
-    sync "$PLACE/unsettled.new"
-    mv "$PLACE/unsettled.new" "$PLACE/unsettled"
-    sync "$PLACE"
-}
-
-noted() {
-    [ ! -e "$PLACE/unsettled" ] || cut -d ' ' -f "$1" "$PLACE/unsettled"
-}
-
-ran_before() {
-    if [ -e "$PLACE/unsettled" ]; then noted 3; else release_of current; fi
-}
-
-# Starts what is to run, and has an answer: from here on nothing is left to be finished.
-settle() {
-    came_up=yes
-    start || came_up=''
-    rm -f "$PLACE/unsettled"
-    [ -n "$came_up" ]
-}
-
 # Starts what is to run, and waits until it has come up; what a person has stopped stays stopped.
 start() {
-    ran=$(ran_before)
-    [ -n "$ran" ] || systemctl --quiet enable "$service"
+    if [ -z "$ran" ]; then systemctl --quiet enable "$service" || return 1; fi
     if ! is_booted; then
         say "systemd does not run here; $product starts with the next boot"
     elif [ -n "$needed" ] && [ ! -e "$needed" ]; then
         say "$product waits for $needed; once it is there: systemctl start $product"
-    elif [ -n "$ran" ] && [ "$(systemctl is-active "$service")" = inactive ]; then
+    elif [ "$was" = stopped ]; then
         say "$product was stopped, and stays so; start it with: systemctl start $product"
     else
         say "starting $product, and watching it for $SETTLED_S s"
@@ -160,7 +179,7 @@ start() {
 }
 
 is_booted() {
-    [ -d /run/systemd/system ]
+    [ -d /run/systemd/system ] && ! systemd-detect-virt --quiet --chroot
 }
 
 # One by one: asked about several units, is-active is content with one of them.

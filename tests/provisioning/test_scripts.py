@@ -63,7 +63,7 @@ def releases(tmp_path: Path) -> Path:
 def installing(place: Path, words: str) -> list[str]:
     """Return a command that does this with the functions of install.sh, on a box that is not booted."""
     role = f"PLACE={place} UNITS={place}/units COMMANDS={place}/bin device='' service='' parts=''"
-    given = "product=promptd command=VERSION why='look there' verb=upgrade release=third"
+    given = "product=promptd needed='' command=VERSION why='look there' verb=upgrade release=third"
     script = (SCRIPTS / "install.sh").read_text().replace('main "$@"', "")
     body = f"{script}\n{role} {given}\nis_booted() {{ false; }}\n{words}"
     return ["sh", "-c", body, str(SCRIPTS / "install.sh")]
@@ -189,7 +189,7 @@ def test_what_is_placed_has_its_content_on_the_disk_before_its_name(tmp_path: Pa
     (tmp_path / "new.toml").write_text("device_id = 'box-1'")
     trace = tmp_path / "trace"
     watch = ["strace", "-f", "-y", "-e", "trace=fsync,fdatasync,rename,renameat,renameat2", "-o", str(trace)]
-    place = installing(tmp_path, f"place {tmp_path}/new.toml {tmp_path}/promptd.toml")
+    place = installing(tmp_path, f"remember; place {tmp_path}/new.toml {tmp_path}/promptd.toml")
 
     subprocess.run([*watch, *place], check=True)
 
@@ -199,69 +199,141 @@ def test_what_is_placed_has_its_content_on_the_disk_before_its_name(tmp_path: Pa
     assert [call.rstrip("at2") for call in calls] == ["fsync", "rename"]
 
 
-def test_a_box_that_loses_its_power_while_a_release_settles_knows_the_one_before(releases: Path) -> None:
-    upgrade = installing(releases, "start() { exit 0; }; switch_to third")
+GOES_WRONG = "start() { false; }"
+COMES_UP = "start() { true; }"
+ONLY_SECOND = 'start() { [ "$(release_of current)" = second ]; }'
+ONE_LINK = 'point() { unsettle; [ "$1" = previous ] || exit 0; ln -sfn "releases/$2" "$PLACE/$1"; }'
+CUTS = ["unsettle() { exit 0; }", "place_units() { unsettle; exit 0; }", ONE_LINK, "start() { exit 0; }"]
+"""Where the power goes: before anything, before the links, between them, and after them."""
+UPGRADE = "remember; change_to third"
+ROLLBACK = "verb=rollback; roll_back"
 
-    subprocess.run(upgrade, check=True)
+
+def done(place: Path, *words: str) -> str:
+    """Do this as `installing`, and return what was said of faults."""
+    command = installing(place, "; ".join(words))
+    return subprocess.run(command, capture_output=True, text=True, check=False).stderr
+
+
+def test_a_box_that_loses_its_power_while_a_release_settles_knows_the_one_before(releases: Path) -> None:
+    done(releases, "start() { exit 0; }", UPGRADE)
 
     assert linked(releases) == ("third", "second")
 
 
 def test_a_release_that_does_not_come_up_leaves_both_links_as_they_were(releases: Path) -> None:
-    upgrade = installing(releases, 'start() { [ "$(release_of current)" = second ]; }; switch_to third')
+    said = done(releases, ONLY_SECOND, UPGRADE)
 
-    done = subprocess.run(upgrade, capture_output=True, text=True, check=False)
-
-    assert "release second runs again" in done.stderr
+    assert "release second runs again" in said
     assert linked(releases) == ("second", "first")
 
 
 def test_a_box_does_not_go_back_to_the_release_that_runs(releases: Path) -> None:
-    back = installing(releases, "point previous second; roll_back")
+    said = done(releases, "ln -sfn releases/second $PLACE/previous", ROLLBACK)
 
-    done = subprocess.run(back, capture_output=True, text=True, check=False)
-
-    assert "there is no release to go back to" in done.stderr
+    assert "there is no release to go back to" in said
 
 
-def test_a_first_installation_that_is_cut_off_is_finished_by_the_next(releases: Path) -> None:
-    for link in ("current", "previous"):
-        (releases / link).unlink()
-    told = f'start() {{ echo "[$(ran_before)]" >> {releases}/told; }}'
-    subprocess.run(installing(releases, "start() { exit 0; }; switch_to third"), check=True)
+@pytest.mark.parametrize("cut", CUTS)
+def test_an_upgrade_that_is_cut_off_is_finished_by_the_next(releases: Path, cut: str) -> None:
+    done(releases, cut, UPGRADE)
 
-    subprocess.run(installing(releases, f"{told}; settle; settle"), check=True)
+    done(releases, COMES_UP, UPGRADE)
 
-    assert (releases / "told").read_text().split() == ["[]", "[third]"]
-
-
-ONE_LINK = 'point() { ln -sfn "releases/$2" "$PLACE/$1"; exit 0; }'
-
-
-@pytest.mark.parametrize("cut", ["place_units() { exit 0; }", ONE_LINK, "start() { exit 0; }"])
-def test_a_roll_back_that_is_cut_off_is_finished_and_not_turned_round(releases: Path, cut: str) -> None:
-    back = "start() { true; }; verb=rollback; roll_back"
-    subprocess.run(installing(releases, f"verb=rollback; {cut}; roll_back"), check=True)
-
-    subprocess.run(installing(releases, back), check=True)
-
-    assert linked(releases) == ("first", "second")
+    assert linked(releases) == ("third", "second")
     assert not (releases / "unsettled").exists()
 
 
-def test_a_roll_back_after_an_upgrade_that_was_cut_off_brings_the_release_before_back(releases: Path) -> None:
-    subprocess.run(installing(releases, "start() { exit 0; }; switch_to third"), check=True)
+@pytest.mark.parametrize("cut", CUTS)
+def test_a_bad_upgrade_that_was_cut_off_is_taken_back_by_the_next(releases: Path, cut: str) -> None:
+    done(releases, cut, UPGRADE)
 
-    subprocess.run(installing(releases, "start() { true; }; verb=rollback; roll_back"), check=True)
+    said = done(releases, ONLY_SECOND, UPGRADE)
 
-    assert linked(releases) == ("second", "third")
+    assert "release second runs again" in said
+    assert linked(releases) == ("second", "first")
+
+
+@pytest.mark.parametrize("cut", CUTS[1:])
+def test_a_roll_back_takes_an_upgrade_back_that_was_cut_off(releases: Path, cut: str) -> None:
+    done(releases, cut, UPGRADE)
+
+    done(releases, COMES_UP, ROLLBACK)
+
+    assert linked(releases) == ("second", "first")
+    assert not (releases / "unsettled").exists()
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_a_roll_back_that_is_cut_off_is_finished_and_not_turned_round(releases: Path, cut: str) -> None:
+    done(releases, cut, ROLLBACK)
+
+    done(releases, COMES_UP, ROLLBACK)
+
+    assert linked(releases) == ("first", "second")
+
+
+def test_a_first_installation_is_one_until_it_has_come_up(releases: Path) -> None:
+    for link in ("current", "previous"):
+        (releases / link).unlink()
+    done(releases, GOES_WRONG, UPGRADE)
+
+    seen = f'start() {{ echo "[$ran]" >> {releases}/seen; }}'
+    done(releases, seen, UPGRADE)
+    done(releases, seen, "remember", "unsettle", "change_to third")
+
+    assert (releases / "seen").read_text().split() == ["[]", "[third]"]
+
+
+@pytest.mark.parametrize("note", ["", "\0\0\0", "upgrade third", "some words that say nothing"])
+def test_a_note_that_is_not_whole_tells_nothing(releases: Path, note: str) -> None:
+    (releases / "unsettled").write_text(note)
+
+    done(releases, COMES_UP, UPGRADE)
+
+    assert linked(releases) == ("third", "second")
+    assert not (releases / "unsettled").exists()
+
+
+@pytest.mark.parametrize(
+    ("there", "verb", "role"),
+    [
+        ([], "install", "box"),
+        (["state"], "install", "box"),
+        (["units/promptd.service", "fleet"], "uninstall", "box"),
+        (["units/promptd-fleet.service", "state"], "uninstall", "fleet"),
+        (["fleet"], "uninstall", "fleet"),
+        (["fleet"], "install", "unknown"),
+        (["fleet", "state"], "uninstall", "unknown"),
+    ],
+)
+def test_what_a_machine_is_shows_in_its_units_and_folders(
+    tmp_path: Path, there: list[str], verb: str, role: str
+) -> None:
+    for name in there:
+        (tmp_path / name).mkdir(parents=True)
+    look = installing(tmp_path, f"FLEET={tmp_path}/fleet; STATE={tmp_path}/state; verb={verb}; role_here")
+
+    told = subprocess.run(look, capture_output=True, text=True, check=True).stdout
+
+    assert told.strip() == role
+
+
+def test_a_release_that_is_removed_is_incomplete_first(releases: Path) -> None:
+    done(releases, 'rm() { [ $1 = -f ] && command rm "$@"; }', "remove_release $PLACE/releases/third")
+
+    assert (releases / "releases/third").exists()
+    assert not (releases / "releases/third/.complete").exists()
 
 
 def test_a_release_without_the_command_leaves_none_that_leads_nowhere(releases: Path) -> None:
     (releases / "releases/third/VERSION").touch()
-    for release in ("third", "second"):
-        subprocess.run(installing(releases, f"start() {{ true; }}; switch_to {release}"), check=True)
 
+    done(releases, COMES_UP, UPGRADE)
+    is_there = (releases / "bin/promptd").exists()
+    done(releases, COMES_UP, ROLLBACK)
+
+    assert is_there
     assert not (releases / "bin/promptd").is_symlink()
 
 

@@ -25,6 +25,12 @@ while [ ! -e /opt/promptd/current ]; do sleep 0.05; done
 kill -9 -$!
 """
 """An installation that dies as soon as the link names its release."""
+HALF_GONE = f"""
+setsid {PLACE}/install.sh uninstall &
+while [ -e /usr/local/lib/systemd/system/promptd.service ]; do sleep 0.02; done
+kill -9 -$!
+"""
+"""An uninstallation that dies as soon as the unit is gone."""
 ACCOUNTS = ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow")
 OF_EVERY_BOX = ("/var/log/journal", "/var/tmp", "/root/bundle")  # noqa: S108 -- looked at, not used
 """What lies on a box whether or not promptd was there, and differs between boxes."""
@@ -94,6 +100,33 @@ def test_an_installation_that_is_cut_off_is_finished_by_the_next(boxes: Boxes, b
     assert machine.run("systemctl", "is-enabled", "promptd").strip() == "enabled"
     assert "unfinished" not in status(machine)
     assert status(machine)["promptd.service"] == "active"
+
+
+def test_an_installation_after_an_uninstallation_that_was_cut_off_is_a_first_one(
+    boxes: Boxes, installed: Path, bundle: Bundle
+) -> None:
+    machine = boxes.boot("half-gone", installed)
+    bundle.unpack(machine)
+    machine.run("sh", "-c", HALF_GONE, timeout_s=SETTLED_S)
+
+    bundle.do(machine, "install")
+
+    assert machine.run("systemctl", "is-enabled", "promptd").strip() == "enabled"
+    assert status(machine)["promptd.service"] == "active"
+
+
+def test_settings_with_a_mistake_are_told_and_touch_nothing_that_runs(
+    boxes: Boxes, installed: Path, bundle: Bundle
+) -> None:
+    machine = boxes.boot("mistaken", installed)
+    bundle.unpack(machine)
+    machine.write(f"{PLACE}/promptd.toml", "[engine]\nmodl = 'demo'\n")
+    before = Service(machine, "promptd").main_pid
+
+    done = machine.try_to_run(f"{PLACE}/install.sh", "install", "--settings", f"{PLACE}/promptd.toml")
+
+    assert (done.returncode, "unknown setting engine.modl" in done.stderr) == (1, True)
+    assert Service(machine, "promptd").main_pid == before
 
 
 def test_an_upgrade_runs_the_new_release_and_keeps_the_one_before(upgraded: Upgrade) -> None:
