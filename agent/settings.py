@@ -15,6 +15,8 @@ from agent.wire.errors import ConfigError
 from agent.wire.topics import IDENTIFIER
 
 PREFIX = "PROMPTD_"
+LONGEST_PASSWORD_BYTES = 65_535
+"""What the field of CONNECT can hold (MQTT 5, 3.1.3.6)."""
 PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 
 Auto = Literal["auto"]
@@ -98,14 +100,17 @@ class BrokerSettings(_Section):
         """Read the password from its file.
 
         Raises:
-            ConfigError: the file cannot be read.
+            ConfigError: the file cannot be read, or holds more than MQTT can carry.
         """
         if self.password_file is None:
             return None
         try:
-            return self.password_file.read_text(encoding="utf-8").rstrip("\r\n")
+            password = self.password_file.read_text(encoding="utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"broker.password_file cannot be read as text: {error}") from error
+        if len(password.encode()) > LONGEST_PASSWORD_BYTES:
+            raise ConfigError(f"broker.password_file: {self.password_file} is too long to be a password")
+        return password
 
 
 class QueueSettings(_Section):

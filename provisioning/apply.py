@@ -128,7 +128,7 @@ class Applying:
             self._fleet.registry.mark(keeping.holder, HOSTS, " ".join(keeping.hosts))
 
     def _register(self, step: Step) -> None:
-        self._registrar.enlist(step.subject)
+        self._registrar.enlist(step.subject, self._facts.now_s)
 
     def _remove(self, step: Step) -> None:
         self._fleet.registry.remove_device(step.subject)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from agent.wire.errors import ConfigError
+from provisioning.written import NotWrittenError
 
 try:
     import fcntl
@@ -65,7 +66,7 @@ class Audit:
         """Append an action; it is on the disk when this returns. Details never hold keys or tokens.
 
         Raises:
-            ConfigError: the file cannot be written.
+            NotWrittenError: the file cannot be written.
         """
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -74,7 +75,7 @@ class Audit:
                     fcntl.flock(file, fcntl.LOCK_EX)
                 self._append(file, action, subject, verdict, details)
         except OSError as error:
-            raise ConfigError(
+            raise NotWrittenError(
                 f"cannot write {self._path}: {error.strerror}; nothing is done without a note of it"
             ) from error
 

@@ -4,12 +4,12 @@ import secrets
 import time
 from pathlib import Path
 
-from agent.host.durable import replace_durably
 from agent.wire.errors import ConfigError
 from provisioning.bundle import InstallBundle, archive
 from provisioning.facts import Facts, told_to
 from provisioning.fleet import Fleet
 from provisioning.inventory import Claim, FleetDevice
+from provisioning.written import write
 
 TOKEN_BYTES = 20
 """160 bits: nobody guesses it within the life of a claim."""
@@ -75,13 +75,10 @@ def write_bundle(
 
     Raises:
         ClaimError: the claim has no certificate yet.
-        ConfigError: it cannot be written.
+        NotWrittenError: it cannot be written.
     """
     contents = told_to(fleet, device, facts.authorities) | carried(fleet, device)
-    try:
-        replace_durably(to.absolute(), archive(contents, installs))
-    except OSError as error:
-        raise ConfigError(f"cannot write {to}: {error.strerror}; choose another place") from error
+    write(to.absolute(), archive(contents, installs))
 
 
 def _lets_in(claim: Claim, device: FleetDevice) -> bool:

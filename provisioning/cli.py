@@ -7,7 +7,6 @@ from dataclasses import asdict
 import typer
 
 from agent import __version__
-from agent.host.durable import replace_durably
 from agent.wire.errors import AgentError, ConfigError
 from provisioning.commands.options import DEFAULT_INVENTORY, AsJson, InventoryFile
 
@@ -26,10 +25,11 @@ def init(inventory: InventoryFile = DEFAULT_INVENTORY) -> None:
     Example: promptd-fleet init
     """
     from provisioning.example import EXAMPLE
+    from provisioning.written import write
 
     if inventory.exists():
         raise ConfigError(f"{inventory} is there already; it is not written over")
-    replace_durably(inventory.absolute(), EXAMPLE.encode(), 0o644)
+    write(inventory.absolute(), EXAMPLE.encode(), 0o644)
     typer.echo(f"{inventory} is written: mend it, then promptd-fleet check, plan and apply")
 
 

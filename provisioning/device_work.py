@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from agent.client import AskError, Client
 from agent.wire.errors import AgentError
 from provisioning import onbox
-from provisioning.authority.registrar import Registrar
+from provisioning.authority.registrar import Registrar, revoked_meanwhile
 from provisioning.bundle import InstallBundle, archive
 from provisioning.facts import BEGUN, CERTIFIED, DONE, INSTALLED, STARTED, Facts, told_to
 from provisioning.fleet import Fleet
@@ -78,10 +78,11 @@ class DeviceWork:
             self._readmit()
         self._watch.begun(device, "bringing its certificate")
         box.run(onbox.ACCEPT, reply.model_dump_json().encode())
+        self._refuse_if_revoked_meanwhile(device)
         self._fleet.registry.mark(device, CERTIFIED, DONE)
 
     def _refuse_if_revoked_meanwhile(self, device: str) -> None:
-        """Withdraw what was just signed, too, if somebody has revoked the device since it was registered.
+        """Withdraw what was signed just now, too, if somebody has revoked the device meanwhile.
 
         Raises:
             AgentError: somebody has.
@@ -90,9 +91,7 @@ class DeviceWork:
         now = registry.device(device)
         if now and now.removed_s is not None:
             registry.revoke(device, "revoked while it was being certified")
-            raise AgentError(
-                f"{device} was revoked meanwhile; promptd-fleet apply --again {device} lets it in"
-            )
+            raise AgentError(revoked_meanwhile(device))
 
     def start(self, device: str) -> None:
         """Start promptd on the box, and wait until it says on the broker that it is ready.

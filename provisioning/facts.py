@@ -33,6 +33,8 @@ class Facts:
     """Whom the fleet trusts, PEM; empty when the authority has not been made yet."""
     devices: dict[str, Device]
     """Who belongs to the fleet, by name."""
+    enrolled: frozenset[str]
+    """Who came by a claim, also if he left again."""
     latest: dict[str, Certificate]
     """The newest certificate of every holder, good or not."""
     keepings: tuple[Keeping, ...]
@@ -69,6 +71,7 @@ def look(fleet: Fleet, dist: Path) -> Facts:
         now_s=time.time(),
         authorities=authorities,
         devices={device.name: device for device in fleet.registry.devices()},
+        enrolled=fleet.registry.enrolled_names(),
         latest=latest,
         keepings=keeping,
         kept=frozenset(each.holder for each in keeping if _is_kept(each, latest.get(each.holder))),

@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.host.durable import replace_durably
 from agent.wire.access import FLEET_USER
-from agent.wire.errors import ConfigError
 from provisioning.inventory import BROKER_NAME, Inventory, claim_user
 from provisioning.places import Places
 from provisioning.roles import Role
+from provisioning.written import NotWrittenError, write
 
 AUTHORITIES = "ca.pem"
 
@@ -41,18 +40,15 @@ class Keeping:
         """Write all three so that a power cut leaves no certificate beside the key of another.
 
         Raises:
-            ConfigError: they cannot be written.
+            NotWrittenError: they cannot be written.
         """
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             (self.folder / self.certificate).unlink(missing_ok=True)
-            replace_durably(self.folder / self.key, key_pem)
-            replace_durably(self.folder / AUTHORITIES, authorities_pem.encode())
-            replace_durably(self.folder / self.certificate, chain_pem.encode())
         except OSError as error:
-            raise ConfigError(
-                f"cannot write to {self.folder}: {error.strerror}; make room or mend its rights"
-            ) from error
+            raise NotWrittenError(f"{self.folder} cannot be changed ({error.strerror}); mend it") from error
+        write(self.folder / self.key, key_pem)
+        write(self.folder / AUTHORITIES, authorities_pem.encode())
+        write(self.folder / self.certificate, chain_pem.encode())
 
 
 def keepings(inventory: Inventory, places: Places) -> tuple[Keeping, ...]:

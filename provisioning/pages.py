@@ -1,6 +1,7 @@
 """How plans, outcomes and devices look on a terminal; nothing is decided here."""
 
 import datetime as dt
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,10 +82,10 @@ def show_devices(rows: list[dict[str, object]]) -> None:
 
 @contextmanager
 def bars(steps: tuple[Step, ...]) -> Iterator[Watch]:
-    """Draw two bars on standard error, if that is a terminal: steps here, and devices by SSH."""
+    """Draw two bars on standard error, steps here and devices by SSH; elsewhere each step is a line."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield Quiet()
+        yield _Lines()
         return
     columns = (
         "{task.description}",
@@ -95,6 +96,14 @@ def bars(steps: tuple[Step, ...]) -> Iterator[Watch]:
     )
     with Progress(*columns, console=console) as progress:
         yield _Bars(progress, steps)
+
+
+class _Lines(Quiet):
+    """Says each step that is over: a script's log shows how far it came."""
+
+    def done(self, step: Step) -> None:
+        """Say which."""
+        sys.stderr.write(f"{step.subject}: {WORDS[step.kind]}\n")
 
 
 class _Bars:

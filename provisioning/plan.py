@@ -47,6 +47,10 @@ class Kind(StrEnum):
     """Nothing is done; a person should look."""
 
 
+SIGNED = (Kind.CERTIFICATE, Kind.REVOCATIONS, Kind.CERTIFY)
+"""Steps that need the authority, and its passphrase."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One thing to do."""
@@ -121,7 +125,8 @@ def _registered(inventory: Inventory, facts: Facts, again: frozenset[str]) -> It
         if latest and latest.revoked_s is not None and name not in again:
             continue
         if known is None:
-            yield Step(Kind.REGISTER, name, "it is new in the inventory")
+            why = "it was asked for" if name in again else "it is new in the inventory"
+            yield Step(Kind.REGISTER, name, why)
         elif device.serial not in ("", known.serial):
             yield Step(Kind.REGISTER, name, f"its serial is {device.serial!r} now, it was {known.serial!r}")
         elif device.group != known.group:
@@ -174,7 +179,7 @@ def _broker(facts: Facts, steps: list[Step]) -> Iterator[Step]:
 def _device(name: str, device: FleetDevice, facts: Facts, ssh: Ssh, *, is_again: bool) -> Iterator[Step]:
     latest = facts.latest.get(name)
     if latest and latest.revoked_s is not None and not is_again:
-        is_ours = ssh.installs or not device.address
+        is_ours = ssh.installs if device.address else name not in facts.enrolled
         yield Step(Kind.LOOK, name, _revoked(latest, f"{'apply --again' if is_ours else 'readmit'} {name}"))
         return
     is_certified = latest is not None and latest.is_good(facts.now_s)
@@ -193,15 +198,19 @@ def _by_ssh(
     is_brought = facts.mark(name, CERTIFIED) != BEGUN
     has_pair = is_certified and is_brought and not is_again
     if not is_installed:
-        yield Step(
-            Kind.INSTALL, name, "promptd or its settings change" if installed else "it was never set up"
-        )
+        yield Step(Kind.INSTALL, name, _why_installed(is_again=is_again, is_known=bool(installed)))
     if not has_pair:
         yield Step(Kind.CERTIFY, name, _why_certified(latest, is_again=is_again, is_brought=is_brought))
     if not is_installed or not has_pair:
         yield Step(Kind.START, name, "it changes")
     elif facts.mark(name, STARTED) != DONE:
         yield Step(Kind.START, name, "it did not become ready")
+
+
+def _why_installed(*, is_again: bool, is_known: bool) -> str:
+    if is_again:
+        return "it was asked for"
+    return "promptd or its settings change" if is_known else "it was never set up"
 
 
 def _why_certified(latest: Certificate | None, *, is_again: bool, is_brought: bool) -> str:

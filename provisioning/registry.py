@@ -14,9 +14,9 @@ from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any, Self
 
-from agent.host.sqlite_faults import may_pass, told
+from agent.host.sqlite_faults import is_damaged, may_pass, told
 from agent.wire.errors import AgentError, ConfigError
-from provisioning.registry_rows import Certificate, Device, Mark, Token, token_digest
+from provisioning.registry_rows import INVENTORY, Certificate, Device, Mark, Token, token_digest
 from provisioning.roles import Role
 
 SCHEMA = Path(__file__).with_name("schema")
@@ -186,6 +186,11 @@ class Registry:
         """Return how many devices a claim has ever let in; those that left again count too."""
         return int(self._rows("SELECT count(*) FROM device WHERE origin = ?", (claim,))[0][0])
 
+    def enrolled_names(self) -> frozenset[str]:
+        """Return who came by a claim; those that left again count too."""
+        rows = self._rows("SELECT name FROM device WHERE origin != ?", (INVENTORY,))
+        return frozenset(name for (name,) in rows)
+
     def add_token(self, token: str, claim: str, expires_s: float, now_s: float | None = None) -> None:
         """Keep the digest of a new token."""
         row = (token_digest(token), claim, _now(now_s), expires_s)
@@ -248,10 +253,14 @@ class Registry:
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
-        """Turn what may pass by itself into a sentence."""
+        """Turn what may pass by itself, and what will not, into a sentence."""
         try:
             yield
         except sqlite3.Error as error:
+            if is_damaged(error):
+                raise ConfigError(
+                    f"the registry {self._path} is damaged ({error}); bring a backup back"
+                ) from error
             if not may_pass(error):
                 raise
             raise RegistryAwayError(f"the registry {self._path} cannot be used: {told(error)}") from error

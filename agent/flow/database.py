@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.host.sqlite_faults import result_code
+from agent.host.sqlite_faults import is_damaged
 from agent.wire.errors import ConfigError
 
 SCHEMA = Path(__file__).with_name("schema")
@@ -18,7 +18,6 @@ PRAGMAS = (
     "journal_size_limit=8388608",
     "busy_timeout=1000",  # every thread waits meanwhile, also the one that feeds the watchdog
 )
-DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 SIDE_FILES = ("", "-wal", "-shm")
 
 
@@ -56,7 +55,7 @@ def open_database(path: Path) -> Opened:
     try:
         return Opened(_open(path), set_aside=None)
     except sqlite3.DatabaseError as error:
-        if result_code(error) not in DAMAGED:
+        if not is_damaged(error):
             raise
     aside = _set_aside(path)
     path.touch(mode=0o600)

@@ -14,6 +14,11 @@ def may_pass(error: sqlite3.Error) -> bool:
     )
 
 
+def is_damaged(error: sqlite3.Error) -> bool:
+    """Tell a file whose content is broken: only another one helps."""
+    return result_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
 def told(error: sqlite3.Error) -> str:
     """Return what went wrong, and what a person can do about it."""
     match result_code(error):

@@ -241,7 +241,7 @@ class Broker:
         if code.is_failure or not limits.max_qos:
             reason = str(code) if code.is_failure else "it has no QoS 1, without which prompts would be lost"
             LOG.error("broker_refused", reason=reason, host=self._settings.host)
-            self._listener.disconnected(f"the broker cannot be used: {reason}")
+            self._last_words = f"the broker cannot be used: {reason}"
             self._client.disconnect()
             return
         self._outgoing.allow(limits)

@@ -4,6 +4,7 @@ import socket
 import ssl
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from paho.mqtt import client as paho
@@ -118,10 +119,30 @@ def _no_delay(_client: paho.Client, _data: object, link: Any) -> None:  # noqa: 
 
 
 def _tls(settings: BrokerSettings) -> ssl.SSLContext:
+    for name in ("ca_file", "cert_file", "key_file"):
+        _see_readable(f"broker.{name}", getattr(settings, name))
     try:
         context = ssl.create_default_context(cafile=settings.ca_file)
-        if settings.cert_file:
-            context.load_cert_chain(settings.cert_file, settings.key_file)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"broker.ca_file, cert_file or key_file cannot be used: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"broker.ca_file: {settings.ca_file} holds no certificates ({error})") from error
+    if settings.cert_file:
+        try:
+            # With an empty password OpenSSL asks nobody for that of an encrypted key.
+            context.load_cert_chain(settings.cert_file, settings.key_file, password="")
+        except OSError as error:
+            raise ConfigError(
+                f"broker.cert_file and key_file: {settings.cert_file} and {settings.key_file} cannot be used "
+                f"({error}); both must be PEM, of one pair, and the key not encrypted"
+            ) from error
     return context
+
+
+def _see_readable(name: str, file: Path | None) -> None:
+    """Say which file it is that is away or closed to us: OpenSSL does not."""
+    try:
+        if file:
+            file.open("rb").close()
+    except OSError as error:
+        raise ConfigError(
+            f"{name}: {file} cannot be read ({error.strerror}); the user of promptd must be able to"
+        ) from error

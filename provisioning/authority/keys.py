@@ -9,7 +9,6 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
-from agent.host.durable import replace_durably
 from agent.identity import pem
 from provisioning.authority.errors import AuthorityError
 from provisioning.authority.passphrase import Passphrase
@@ -40,18 +39,6 @@ def make(signer: Signer, subject: Subject, days: float) -> Made:
 def encrypted(key: ec.EllipticCurvePrivateKey, passphrase: bytes) -> bytes:
     """Return the key as PKCS #8, PEM, encrypted."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(passphrase))
-
-
-def write(file: Path, content: bytes, mode: int) -> None:
-    """Write a file that is whole after a power cut.
-
-    Raises:
-        AuthorityError: it cannot be written.
-    """
-    try:
-        replace_durably(file, content, mode)
-    except OSError as error:
-        raise AuthorityError(f"cannot write {file}: {error.strerror}") from error
 
 
 def read_certificates(file: Path) -> list[x509.Certificate]:

@@ -42,10 +42,11 @@ def new_passphrase(what: str, file: Path | None) -> bytes:
     """
     if file:
         return _long_enough(_from_file(file))
-    first = _from_person(f"New passphrase of {what}: ")
+    first = _from_person(f"New passphrase of {what}, {SHORTEST_CHARACTERS} characters or more: ")
+    _long_enough(first.encode())
     if _from_person("Again: ") != first:
         raise AuthorityError("the two passphrases differ; nothing was made, try again")
-    _TYPED[what] = _long_enough(first.encode())
+    _TYPED[what] = first.encode()
     return _TYPED[what]
 
 

@@ -4,13 +4,13 @@ A process that ends in between leaves a certificate that nobody has; the next `a
 """
 
 import datetime as dt
+import math
 import threading
 import time
 from collections.abc import Iterator
 
 from cryptography import x509
 
-from agent.host.durable import replace_durably
 from agent.wire.certificates import CertificateReply, Verdict
 from agent.wire.errors import ConfigError
 from provisioning.authority import keys
@@ -22,8 +22,10 @@ from provisioning.device_settings import settings_of, toml
 from provisioning.facts import BROKER, REVOCATIONS, revocations_digest, trusted
 from provisioning.fleet import Fleet
 from provisioning.keeping import Keeping
+from provisioning.registry import RegistryError
 from provisioning.registry_rows import INVENTORY, Certificate, Device
 from provisioning.roles import Role
+from provisioning.written import write
 
 DAY_S = 86_400
 LIST_DAYS = 30
@@ -37,22 +39,31 @@ class Registrar:
         self._fleet, self._signer = fleet, signer
         self._opening = threading.Lock()
 
+    def open(self) -> None:
+        """Open the authority now: who is asked for its passphrase later may not see the question.
+
+        Raises:
+            AuthorityError: it cannot be opened.
+        """
+        self._open()
+
     def learn_authorities(self) -> None:
         """Note whom the fleet trusts, if that was never learnt, for whoever does not open the authority.
 
         Raises:
             AuthorityError: the authority cannot be opened, or does not tell.
+            NotWrittenError: the disk does not take it.
         """
         file = self._fleet.places.authorities
         if not file.exists():
-            replace_durably(file, self._open().authorities.encode())
+            write(file, self._open().authorities.encode())
 
     def equip(self, keeping: Keeping) -> None:
         """Make a key on this machine, have it signed, and write both.
 
         Raises:
             AuthorityError: the authority cannot sign.
-            ConfigError: the files cannot be written.
+            NotWrittenError: the files cannot be written.
         """
         subject = Subject(keeping.holder, keeping.party, keeping.hosts)
         days = min(self._fleet.inventory.authority.days, (keeping.until_s - time.time()) / DAY_S)
@@ -89,15 +100,17 @@ class Registrar:
             settings=toml(settings_of(self._fleet.inventory, device, group)),
         )
 
-    def enlist(self, device: str) -> None:
+    def enlist(self, device: str, planned_s: float = math.inf) -> None:
         """Take a device of the inventory into the registry, or note that its group or serial changed.
 
         Raises:
-            RegistryError: its serial, or its name, belongs to another box.
+            RegistryError: its serial, or its name, belongs to another box; or it left after `planned_s`.
         """
         registry, entry = self._fleet.registry, self._fleet.inventory.devices[device]
         with registry.changing():
             known = registry.device(device)
+            if known and known.removed_s is not None and known.removed_s > planned_s:
+                raise RegistryError(revoked_meanwhile(device))
             is_member = known is not None and known.removed_s is None
             origin = known.origin if known and is_member else INVENTORY
             since_s = known.registered_s if known and is_member else time.time()
@@ -130,7 +143,7 @@ class Registrar:
         with self._fleet.hold_broker():
             digest = revocations_digest(self._fleet)
             listed = signer.revocation_list(self._revoked(), LIST_DAYS)
-            replace_durably(self._fleet.places.broker / REVOCATIONS_FILE, listed.encode())
+            write(self._fleet.places.broker / REVOCATIONS_FILE, listed.encode())
             self._fleet.registry.mark(BROKER, REVOCATIONS, digest)
 
     def _revoked(self) -> Iterator[Revoked]:
@@ -147,6 +160,11 @@ class Registrar:
         row = certificate_row(issued, holder, party)
         self._fleet.audit.add("sign", holder, number=row.number, party=str(party))
         self._fleet.registry.add_certificate(row)
+
+
+def revoked_meanwhile(device: str) -> str:
+    """Return what is said of a device that somebody revokes while another one sets it up."""
+    return f"{device} was revoked meanwhile; promptd-fleet apply --again {device} lets it in"
 
 
 def certificate_row(issued: Issued, holder: str, party: Role) -> Certificate:

@@ -12,8 +12,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from provisioning.authority import profile
 from provisioning.authority.errors import AuthorityError
-from provisioning.authority.keys import encrypted, open_key, read_certificates, write
+from provisioning.authority.keys import encrypted, open_key, read_certificates
 from provisioning.authority.passphrase import Passphrase
+from provisioning.written import write
 
 ROOT, ROOT_KEY = "root.pem", "root.key"
 ISSUING, ISSUING_KEY = "issuing.pem", "issuing.key"

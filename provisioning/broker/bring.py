@@ -8,7 +8,6 @@ import io
 import shlex
 import tarfile
 
-from agent.host.durable import replace_durably
 from provisioning.broker.files import broker_files, generated
 from provisioning.bundle import contents_digest
 from provisioning.facts import BROKER, BROUGHT
@@ -16,6 +15,7 @@ from provisioning.fleet import Fleet
 from provisioning.inventory import Inventory
 from provisioning.reach import Reach
 from provisioning.registry import Registry
+from provisioning.written import write
 
 GENERATION = "generation"
 OTHERS = (
@@ -26,10 +26,15 @@ SHORT = "the broker's machine cannot take the files, and keeps those that it has
 BRING = """\
 set -eu
 mkdir -p {folder}
-if [ -e {folder}/generation ] && [ "$(cat {folder}/generation)" -ge {generation} ]; then
-    echo {others} >&2
-    exit 1
-fi
+case $(cat {folder}/generation 2> /dev/null) in
+    '' | *[!0-9]*) ;;
+    *)
+        if [ "$(cat {folder}/generation)" -ge {generation} ]; then
+            echo {others} >&2
+            exit 1
+        fi
+        ;;
+esac
 new={folder}/.new
 rm -rf "$new"
 mkdir -p -m 0700 "$new"
@@ -41,7 +46,9 @@ fi
 chmod 0750 {folder}
 if id {owner} > /dev/null 2>&1; then chown -R {owner} {folder}; fi
 sync
+mv "$new"/generation {folder}/.generation
 mv "$new"/* {folder}/
+mv {folder}/.generation {folder}/generation
 rmdir "$new"
 """
 
@@ -51,10 +58,11 @@ def bring_to_broker(fleet: Fleet) -> None:
 
     Raises:
         ReachError: its machine is away, or its reload failed.
+        NotWrittenError: the files cannot be written here.
     """
     with fleet.hold_broker():
         for name, text in generated(fleet).items():
-            replace_durably(fleet.places.broker / name, text.encode())
+            write(fleet.places.broker / name, text.encode())
         files = broker_files(fleet)
         if fleet.inventory.broker.folder:
             _copy(fleet.inventory, files, _next_generation(fleet.registry))

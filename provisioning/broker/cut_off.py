@@ -1,11 +1,9 @@
 """Tells the broker who was revoked: by its rules, which need no passphrase, and by the revocation list."""
 
 from agent.wire.errors import AgentError
-from provisioning.authority.errors import AuthorityError
 from provisioning.authority.registrar import Registrar
 from provisioning.broker.bring import bring_to_broker
 from provisioning.fleet import Fleet
-from provisioning.reach import ReachError
 
 LATER = "run promptd-fleet apply as soon as that is mended"
 
@@ -14,16 +12,16 @@ def cut_off(fleet: Fleet, registrar: Registrar) -> None:
     """Bring the broker the rules and the list; the rules alone already deny everything to who was revoked.
 
     Raises:
-        AgentError: the list could not be signed, or the broker not be reached; the registry has it.
+        AgentError: the list could not be written, or the broker not be reached; the registry has it.
     """
     unsigned = ""
     try:
         registrar.write_revocations()
-    except AuthorityError as error:
+    except AgentError as error:
         unsigned = str(error)
     try:
         bring_to_broker(fleet)
-    except ReachError as error:
+    except AgentError as error:
         raise AgentError(f"it is revoked here, but the broker does not know: {error}; {LATER}") from error
     if unsigned:
         raise AgentError(

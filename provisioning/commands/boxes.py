@@ -108,7 +108,8 @@ def revoke(
         registrar = Registrar(fleet)
         revoked = registrar.revoke(holder, reason)
         cut_off(fleet, registrar)
-    typer.echo(f"{holder}: {len(revoked)} certificates revoked, and the broker knows")
+    count = f"{len(revoked)} certificate{'' if len(revoked) == 1 else 's'}"
+    typer.echo(f"{holder}: {count} revoked, and the broker knows")
 
 
 def ansible(inventory: InventoryFile = DEFAULT_INVENTORY) -> None:

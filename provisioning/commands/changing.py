@@ -1,6 +1,7 @@
 """`plan` and `apply`: what would change, and doing it."""
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -68,6 +69,7 @@ def apply(
     from provisioning.authority import making  # noqa: PLC0415 -- as above
     from provisioning.authority.registrar import Registrar  # noqa: PLC0415 -- as above
     from provisioning.facts import look  # noqa: PLC0415 -- as above
+    from provisioning.plan import SIGNED  # noqa: PLC0415 -- as above
     from provisioning.plan import plan as planned  # noqa: PLC0415 -- as above
 
     with open_fleet(inventory) as fleet, _alone(fleet):
@@ -78,6 +80,8 @@ def apply(
         named = _named(fleet, again or [])
         facts = look(fleet, dist)
         steps = planned(fleet.inventory, facts, revoke=revoke, again=named)
+        if sys.stdin.isatty() and any(step.kind in SIGNED for step in steps):
+            registrar.open()  # the bars would hide the question for its passphrase
         with pages.bars(steps) as watch:
             outcome = Applying(fleet, registrar, facts, watch, waits=wait).run(steps)
     if as_json:
@@ -121,5 +125,6 @@ def _named(fleet: Fleet, members: list[str]) -> frozenset[str]:
                 f"{name} is set up by others (ssh.installs is false) and enrols by itself; to let it do so "
                 f"again: promptd-fleet readmit {name}"
             )
+    for name in members:
         fleet.registry.unmark(name)
     return frozenset(members)

@@ -46,4 +46,4 @@ def readmit(
         revoked = let_in(fleet.registry, fleet.audit, device)
         if revoked:
             cut_off(fleet, Registrar(fleet))
-    typer.echo(f"{device} may enrol again; revoked: {revoked}")
+    typer.echo(f"{device} may enrol again" + ("; what it had is revoked now" if revoked else ""))

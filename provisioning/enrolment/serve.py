@@ -13,7 +13,6 @@ from pathlib import Path
 
 import structlog
 
-from agent.host.durable import replace_durably
 from agent.host.pulse import Pulse, spawn
 from agent.host.systemd import Notifier, watchdog_interval_s
 from agent.mqtt.broker import Broker
@@ -32,6 +31,7 @@ from provisioning.enrolment.rules import BrokerRules
 from provisioning.enrolment.watched import WatchedInventory
 from provisioning.facts import trusted
 from provisioning.fleet import Fleet
+from provisioning.written import write
 
 LOG = structlog.get_logger("promptd.enrolment")
 
@@ -70,7 +70,7 @@ def _client_id(folder: Path) -> str:
     """Return an id that nobody guesses: whoever connects with it takes the link of the service away."""
     file = folder / "client-id"
     if not file.exists():
-        replace_durably(file, f"{FLEET_USER}-{secrets.token_hex(16)}".encode())
+        write(file, f"{FLEET_USER}-{secrets.token_hex(16)}".encode())
     return file.read_text(encoding="ascii")
 
 

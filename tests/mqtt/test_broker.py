@@ -242,6 +242,14 @@ def test_a_broker_that_is_not_there_is_reported(join: Callable[..., Broker], ear
     assert "refused" in reason
 
 
+def test_why_a_broker_refuses_us_is_what_is_told_last(
+    start_mosquitto: StartBroker, join: Callable[..., Broker], ear: Ear
+) -> None:
+    join(start_mosquitto("allow_anonymous false").port)
+
+    assert "Not authorized" in ear.reasons[-1]
+
+
 def test_a_secret_that_is_gone_for_a_while_is_a_lost_link_and_not_the_end(
     mosquitto: Mosquitto, join: Callable[..., Broker], ear: Ear, tmp_path: Path
 ) -> None:

@@ -8,8 +8,10 @@ from cryptography import x509
 from rig.applying import Apply, Plan
 from rig.farm import Farm
 
+from agent.wire.errors import AgentError
 from provisioning.apply import Quiet
 from provisioning.authority.registrar import Registrar
+from provisioning.broker.cut_off import cut_off
 from provisioning.fleet import open_fleet
 from provisioning.plan import Kind
 
@@ -28,7 +30,9 @@ class Revoker(Quiet):
                 Registrar(fleet).revoke(self._device, "stolen")
 
 
-@pytest.mark.parametrize("words", ["installing", "making its key", "signing its request"])
+@pytest.mark.parametrize(
+    "words", ["installing", "making its key", "signing its request", "bringing its certificate"]
+)
 def test_a_device_that_is_revoked_while_it_is_certified_stays_out(
     farm: Farm, apply: Apply, words: str
 ) -> None:
@@ -37,10 +41,36 @@ def test_a_device_that_is_revoked_while_it_is_certified_stays_out(
     outcome = apply(watch=Revoker(farm, "box-1", words))
 
     assert ["was revoked meanwhile" in each.reason for each in outcome.failed] == [True]
-    assert farm.certificate("box-1") == ""
     with open_fleet(farm.inventory) as fleet:
         assert fleet.registry.good_certificate("box-1") is None
         assert fleet.registry.good_certificate("box-2") is not None
+
+
+def test_a_device_that_is_revoked_before_it_is_registered_anew_stays_out(farm: Farm, apply: Apply) -> None:
+    farm.write({"box-1": {}})
+    apply()
+    farm.write({"box-1": {"group": "presses", "serial": "S1"}})
+
+    outcome = apply(watch=Revoker(farm, "box-1", "register"))
+
+    assert "was revoked meanwhile" in outcome.failed[0].reason
+    with open_fleet(farm.inventory) as fleet:
+        assert fleet.registry.good_certificate("box-1") is None
+        assert fleet.registry.devices() == ()
+
+
+def test_a_revocation_that_the_broker_is_not_told_is_told_to_the_operator(farm: Farm, apply: Apply) -> None:
+    farm.write({"box-1": {}})
+    apply()
+    rules = farm.folder / "fleet/broker/acl"
+    rules.unlink()
+    rules.mkdir()
+
+    with open_fleet(farm.inventory) as fleet:
+        registrar = Registrar(fleet)
+        registrar.revoke("box-1", "stolen")
+        with pytest.raises(AgentError, match="the broker does not know: cannot write"):
+            cut_off(fleet, registrar)
 
 
 def leave_it_to_others(farm: Farm) -> None:

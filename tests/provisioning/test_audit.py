@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.wire.errors import ConfigError
 from provisioning.audit import REFUSED, Audit
+from provisioning.written import NotWrittenError
 
 
 @pytest.fixture
@@ -119,5 +119,5 @@ def test_nobody_else_can_read_it(audit: Audit, path: Path) -> None:
 def test_a_log_that_cannot_be_written_stops_the_work(tmp_path: Path) -> None:
     (tmp_path / "audit.jsonl").mkdir()
 
-    with pytest.raises(ConfigError, match="nothing is done without a note"):
+    with pytest.raises(NotWrittenError, match="nothing is done without a note"):
         Audit(tmp_path / "audit.jsonl").add("sign", "box-1")

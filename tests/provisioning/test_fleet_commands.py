@@ -196,6 +196,39 @@ def test_a_bundle_brings_promptd_too(farm: Farm, run: Run) -> None:
 
 
 @pytest.mark.usefixtures("applied")
+def test_a_person_is_asked_for_the_passphrase_before_anything_is_drawn(farm: Farm) -> None:
+    farm.inventory.write_text(farm.inventory.read_text().replace(", passphrase_file: ../../passphrase", ""))
+    command = [sys.executable, "-m", "provisioning.cli", "apply", "--no-wait", "--again", "box-1"]
+    ours, terminal = os.openpty()
+
+    child = subprocess.Popen(
+        command,
+        cwd=farm.folder,
+        env=HERE,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+    )
+    os.close(terminal)
+    asked = said_until(ours, b"Passphrase of the issuing authority: ")
+    os.write(ours, farm.passphrase.read_bytes() + b"\n")
+    rest = said_until(ours, b" failed")
+
+    assert child.wait(60) == 0
+    assert (b"devices" in asked, b"devices" in rest) == (False, True)
+    os.close(ours)
+
+
+def said_until(terminal: int, words: bytes) -> bytes:
+    """Return what a terminal shows, up to these words."""
+    said = b""
+    while words not in said:
+        said += os.read(terminal, 1024)
+    return said
+
+
+@pytest.mark.usefixtures("applied")
 def test_ansible_gets_the_hosts_with_an_address_and_their_settings(run: Run) -> None:
     hosts = json.loads(run("ansible").stdout)["all"]["children"]["presses"]["hosts"]
 

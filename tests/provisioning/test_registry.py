@@ -58,11 +58,19 @@ def test_a_registry_on_a_full_disk_is_a_fault_that_may_pass(registry: Registry) 
     assert registry.marks() == {}
 
 
-def test_a_file_that_is_no_registry_is_for_a_person(tmp_path: Path) -> None:
-    (tmp_path / "registry.db").write_bytes(b"no database" * 1000)
+def test_a_registry_whose_rows_are_damaged_is_for_a_person(tmp_path: Path) -> None:
+    file = tmp_path / "registry.db"
+    with Registry(file) as registry:
+        registry.add_device(BOX)
+        (page,) = registry._db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'device'").fetchone()
+        (page_bytes,) = registry._db.execute("PRAGMA page_size").fetchone()
+        registry._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with file.open("r+b") as content:
+        content.seek((page - 1) * page_bytes)
+        content.write(b"\xff" * page_bytes)
 
-    with pytest.raises(ConfigError, match="bring a backup back"):
-        Registry(tmp_path / "registry.db")
+    with Registry(file) as registry, pytest.raises(ConfigError, match="bring a backup back"):
+        registry.devices()
 
 
 def test_nobody_else_can_read_it(tmp_path: Path) -> None:
@@ -254,7 +262,7 @@ def test_a_file_that_is_no_registry_is_told_so(tmp_path: Path) -> None:
     path = tmp_path / "registry.db"
     path.write_bytes(b"no database" * 100)
 
-    with pytest.raises(ConfigError, match="cannot be used"):
+    with pytest.raises(ConfigError, match="is damaged"):
         Registry(path)
 
 
