@@ -26,15 +26,12 @@ SHORT = "the broker's machine cannot take the files, and keeps those that it has
 BRING = """\
 set -eu
 mkdir -p {folder}
-case $(cat {folder}/generation 2> /dev/null) in
-    '' | *[!0-9]*) ;;
-    *)
-        if [ "$(cat {folder}/generation)" -ge {generation} ]; then
-            echo {others} >&2
-            exit 1
-        fi
-        ;;
-esac
+there=$(cat {folder}/generation 2> /dev/null) || there=0
+case $there in '' | *[!0-9]*) there=0 ;; esac
+if [ "$there" -ge {generation} ]; then
+    echo {others} >&2
+    exit 1
+fi
 new={folder}/.new
 rm -rf "$new"
 mkdir -p -m 0700 "$new"

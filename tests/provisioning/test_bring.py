@@ -68,6 +68,16 @@ def test_a_fleet_whose_broker_lost_its_files_brings_them_anew(plant: Plant) -> N
     assert plant.rules() == before
 
 
+def test_a_number_that_is_none_is_written_anew(plant: Plant) -> None:
+    bring_to_broker(plant.fleet)
+    number = plant.folder / "at-broker/generation"
+    number.write_text("garbage\n")
+
+    bring_to_broker(plant.fleet)
+
+    assert number.read_text() == "2"
+
+
 def test_a_broker_whose_disk_is_full_keeps_the_files_that_it_has(
     plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
