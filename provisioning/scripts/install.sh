@@ -66,33 +66,32 @@ main() {
 take_role() {
     role=$(role_here)
     if [ "${asked:-$role}" = fleet ]; then
-        product=promptd-fleet service=promptd-fleet.service parts='' users=promptd-fleet
+        product=promptd-fleet flag=--fleet service=promptd-fleet.service parts='' users=promptd-fleet
         command=bin/promptd-fleet
         folders=$FLEET needed=$FLEET/fleet.yaml
         kept="$FLEET with the authority, the registry and the audit log"
         [ -z "$settings$credentials$device" ] || fail "the operator's machine has its settings in $needed; leave the options out"
     else
-        product=promptd service=promptd.service parts='promptd-engine.service promptd-engine.socket'
+        product=promptd flag=--box service=promptd.service parts='promptd-engine.service promptd-engine.socket'
         users='promptd promptd-engine' folders="$SETTINGS $STATE /run/promptd" needed='' command=as-service.sh
         kept="$SETTINGS, and $STATE with prompts, models and the identity"
     fi
-    if [ -e "$UNITS/promptd.service" ] || [ -e "$UNITS/promptd-fleet.service" ]; then
-        other=promptd && [ "$role" = box ] || other=promptd-fleet
-        [ -e "$UNITS/$service" ] ||
-            fail "$other itself runs on this machine; let the issuing key of a fleet be where no agent is"
-    elif [ "$role" = unknown ] && [ -z "$asked" ]; then
+    if [ "$role" = unknown ] && [ -z "$asked" ]; then
         fail "there is a fleet in $FLEET; say --fleet if that is meant, or --box for the agent"
+    elif [ -e "$UNITS/promptd.service" ] && [ "$product" = promptd-fleet ]; then
+        fail "promptd itself runs on this machine; let the issuing key of a fleet be where no agent is"
+    elif [ -e "$UNITS/promptd-fleet.service" ] && [ "$product" = promptd ]; then
+        fail "promptd-fleet runs on this machine; let its issuing key be where no agent is"
     fi
 }
 
-# What the machine is already, it stays; an uninstallation leaves the folder of what was there.
+# What the machine is already, it stays. Where only a fleet's folder lies, nobody guesses who is meant.
 role_here() {
-    if [ -e "$UNITS/promptd-fleet.service" ]; then
+    noted_product=$(cut -s -d ' ' -f 6 "$PLACE/unsettled" 2> /dev/null) || true
+    if [ -e "$UNITS/promptd-fleet.service" ] || [ "$noted_product" = promptd-fleet ]; then
         echo fleet
-    elif [ -e "$UNITS/promptd.service" ] || [ ! -d "$FLEET" ]; then
+    elif [ -e "$UNITS/promptd.service" ] || [ "$noted_product" = promptd ] || [ ! -d "$FLEET" ]; then
         echo box
-    elif [ "$verb" = uninstall ] && [ ! -d "$STATE" ]; then
-        echo fleet
     else
         echo unknown
     fi
@@ -101,7 +100,7 @@ role_here() {
 # Nobody else changes this machine meanwhile: no other install.sh, and not apt.
 alone() {
     [ "$(id -u)" = 0 ] || fail "only root can do this; use sudo"
-    [ ! -e "$PACKAGED" ] || [ -e "$UNITS/$service" ] ||
+    [ ! -e "$PACKAGED" ] || [ -e "$UNITS/$service" ] || [ -e "$PLACE/unsettled" ] ||
         fail "the Debian package runs on this machine; bring it on with apt, or first run: apt remove promptd"
     exec 9> /run/promptd-install.lock  # /run/lock is open to everybody
     flock -n 9 || fail "another install.sh runs; wait for it"
@@ -111,6 +110,7 @@ install() {
     [ -d "$here/wheels" ] || fail "there are no wheels beside $0; run the install.sh of an unpacked bundle"
     [ -z "$device" ] || [ -f "$here/units/promptd-engine.service.d/$device.conf" ] ||
         fail "there is no drop-in for $device; --device takes nvidia or jetson"
+    [ -z "$credentials" ] || [ -d "$credentials" ] || fail "there is no folder $credentials"
     release=$(cat "$here/VERSION")
     remember
     check_bundle
@@ -145,8 +145,11 @@ place_accounts() {
 }
 
 place_settings() {
-    rm -f "$SETTINGS"/*.new "$SETTINGS"/credentials/*.new # of an attempt that was cut off
-    [ -z "$settings" ] || place "$settings" "$SETTINGS/promptd.toml"
+    rm -f "$SETTINGS"/*.placing "$SETTINGS"/credentials/*.placing # of an attempt that was cut off
+    if [ -n "$settings" ] && ! cmp -s "$settings" "$SETTINGS/promptd.toml"; then
+        keep_before "$SETTINGS/promptd.toml"
+        place "$settings" "$SETTINGS/promptd.toml"
+    fi
     for name in claim.pem claim.key token; do
         [ -z "$credentials" ] || [ ! -e "$credentials/$name" ] || place "$credentials/$name" "$SETTINGS/credentials/$name" 600
     done
@@ -158,13 +161,13 @@ place_settings() {
 # would be an empty unit, or empty settings.
 place() {
     mkdir -p "$(dirname "$2")"
-    rm -f "$2.new"
+    rm -f "$2.placing"
     ! cmp -s "$1" "$2" || return 0
     unsettle
-    (umask 077 && cp "$1" "$2.new")
-    chmod "${3:-644}" "$2.new"
-    sync "$2.new"
-    mv "$2.new" "$2"
+    (umask 077 && cp "$1" "$2.placing")
+    chmod "${3:-644}" "$2.placing"
+    sync "$2.placing"
+    mv "$2.placing" "$2"
 }
 
 status() {
@@ -173,7 +176,7 @@ status() {
     echo "release: $release"
     echo "before: $(release_of previous)"
     remember
-    is_settled || echo "unfinished: ${noted:-upgrade} of release ${goal:-$release}; run it again"
+    is_settled || echo "unfinished: ${noted:-upgrade}, release ${goal:-$release}; run it again, or roll back"
     for unit in $service $parts; do
         echo "$unit: $(systemctl is-active "$unit" 2> /dev/null || true)"
     done
@@ -187,20 +190,27 @@ uninstall() {
     ! is_booted || systemctl stop $service $parts 2> /dev/null || true
     systemctl --quiet disable "$service" 2> /dev/null || true
     for unit in $service $parts; do
-        rm -rf "${UNITS:?}/$unit" "$UNITS/$unit.new" "$UNITS/$unit.d"
+        rm -rf "${UNITS:?}/$unit" "$UNITS/$unit.placing" "$UNITS/$unit.d"
     done
     ! is_booted || systemctl daemon-reload
+    rm -f "$PLACE/current" "$PLACE/previous" "${COMMANDS:?}/$product"
     for folder in "$PLACE"/releases/*; do
         [ ! -e "$folder" ] || remove_release "$folder"
     done
-    rm -rf "$PLACE" "${COMMANDS:?}/$product" "$ACCOUNTS/$product.conf" "$FOLDERS/$product.conf"
+    rm -f "$ACCOUNTS/$product.conf" "$ACCOUNTS/$product.conf.placing"
+    rm -f "$FOLDERS/$product.conf" "$FOLDERS/$product.conf.placing"
     for folder in "$UNITS" "$(dirname "$UNITS")" "$ACCOUNTS" "$FOLDERS"; do
         rmdir "$folder" 2> /dev/null || true # others may have something there
     done
-    if [ -z "$purge" ]; then
-        say "kept: $kept; uninstall --purge removes it"
-        return
+    if [ -n "$purge" ]; then
+        purge
+    else
+        say "kept: $kept; uninstall --purge $flag removes it"
     fi
+    rm -rf "$PLACE" # with the note: from here on nothing is to be finished
+}
+
+purge() {
     say "removing $kept, and the users"
     for unit in $service $parts; do
         rm -rf "/etc/systemd/system/$unit.d" # what `systemctl edit` has made
@@ -213,7 +223,7 @@ uninstall() {
         ! getent passwd "$user" > /dev/null || userdel "$user"
     done
     # shellcheck disable=SC2086 # a list of folders
-    rm -rf $folders # last, because they tell what the machine was
+    rm -rf $folders
 }
 
 main "$@"

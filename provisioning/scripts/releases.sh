@@ -4,7 +4,8 @@
 # release becomes complete before the link is switched, and the one before it is kept.
 #
 # From the first file that is changed until what is to run has come up, a note on the disk says what is being done, and
-# how it was before. Whatever cuts a change off, the next one goes on from there: forward, or back to how it was.
+# how it was before; settings and drop-ins of before lie beside it. Whatever cuts a change off, the next one goes on from
+# there: forward, or back to how it was.
 # shellcheck shell=sh disable=SC2154
 
 SETTLED_S=10 # a release that is ready, and still the same process after this time, has come up
@@ -55,15 +56,16 @@ remove_release() {
 # A change that was cut off has noted how it was before it, and what it was `noted` for: a verb and its `goal`.
 remember() {
     noted='' goal='' ran=$(release_of current) earlier=$(release_of previous) was=running
+    if [ ! -e "$UNITS/$service" ] || ! is_complete "$ran"; then ran=''; fi # what an uninstallation has left
     if [ -n "$ran" ] && is_booted && [ "$(systemctl is-active "$service")" = inactive ]; then was=stopped; fi
     [ -e "$PLACE/unsettled" ] || return 0
-    read -r word_1 word_2 word_3 word_4 word_5 < "$PLACE/unsettled" || true
+    read -r word_1 word_2 word_3 word_4 word_5 _ < "$PLACE/unsettled" || true
     [ "$word_5" = running ] || [ "$word_5" = stopped ] || return 0 # not whole
     noted=$word_1 goal=$word_2 ran=${word_3#-} earlier=${word_4#-} was=$word_5
 }
 
 unsettle() {
-    note="$verb ${release:--} ${ran:--} ${earlier:--} $was"
+    note="$verb ${release:--} ${ran:--} ${earlier:--} $was $product"
     [ "$note" != "$(cat "$PLACE/unsettled" 2> /dev/null)" ] || return 0
     mkdir -p "$PLACE"
     echo "$note" > "$PLACE/unsettled.new" || fail "nothing can be written into $PLACE; make room on its disk"
@@ -76,6 +78,32 @@ is_settled() {
     [ ! -e "$PLACE/unsettled" ]
 }
 
+settled() {
+    rm -rf "$PLACE/before" "$PLACE"/*.new
+    rm -f "$PLACE/unsettled"
+}
+
+# Keeps settings of before a change; those of before the first attempt, where one was cut off.
+keep_before() {
+    [ -e "$1" ] && [ ! -e "$PLACE/before/${1##*/}" ] || return 0
+    unsettle
+    mkdir -p "$PLACE/before"
+    cp -p "$1" "$PLACE/before/${1##*/}.new"
+    sync "$PLACE/before/${1##*/}.new"
+    mv "$PLACE/before/${1##*/}.new" "$PLACE/before/${1##*/}"
+}
+
+bring_back_before() {
+    if [ -e "$PLACE/before/promptd.toml" ]; then
+        place "$PLACE/before/promptd.toml" "$SETTINGS/promptd.toml" 640
+        systemd-tmpfiles --create "$FOLDERS/$product.conf" # its owner
+    fi
+    if [ -e "$PLACE/before/drop-ins" ]; then
+        while read -r drop_in; do rm -f "$UNITS/$drop_in"; done < "$PLACE/before/drop-ins"
+    fi
+    device=''
+}
+
 # Makes a complete release the one that runs, and goes back to the one that ran if it does not come up.
 change_to() {
     before=$ran
@@ -84,21 +112,27 @@ change_to() {
     if is_settled && is_up; then
         say "release $1 is installed already"
     elif start; then
-        rm -f "$PLACE/unsettled"
+        forget_others
+        settled
         say "release $1 is in place"
     else
         go_back_from "$1"
     fi
-    forget_others
 }
 
 go_back_from() {
-    if [ -z "$ran" ] || [ "$ran" = "$1" ]; then fail "$product does not come up; $why"; fi
+    if [ -z "$ran" ] || { [ "$ran" = "$1" ] && [ ! -e "$PLACE/before" ]; }; then
+        fail "$product does not come up; $why"
+    fi
     is_complete "$ran" || fail "release $1 did not come up, and release $ran is gone; $why"
-    say "release $1 did not come up; going back to release $ran"
+    say "release $1 did not come up; going back to release $ran, with the settings of before"
+    bring_back_before
     put_in_place "$ran" "$earlier"
-    start || fail "release $ran does not come up either; look at the settings: $why"
-    rm -f "$PLACE/unsettled"
+    if ! start; then
+        verb=retreat && unsettle
+        fail "release $ran does not come up either; look at the settings: $why"
+    fi
+    settled
     fail "release $1 did not come up, and release $ran runs again; $why"
 }
 
@@ -107,12 +141,15 @@ roll_back() {
     release=$(release_of previous)
     case $noted in
         rollback) release=$goal ;;
+        retreat) release=$earlier ;;
         install | upgrade) [ "$goal" = "$ran" ] || release=$ran ;;
+        uninstall) fail "the last uninstall was not finished; run it again, or install" ;;
     esac
     [ -z "$noted" ] || say "the last $noted was not finished"
     [ -n "$noted" ] || [ "$release" != "$ran" ] || release=''
     [ -n "$release" ] || fail "there is no release to go back to"
     is_complete "$release" || fail "release $release is gone; install its bundle"
+    bring_back_before
     change_to "$release"
 }
 
@@ -137,7 +174,12 @@ place_units() {
     # Drop-ins for a device are there because somebody has asked for them, now or at an earlier install.
     for drop_in in "$placed"/*.service.d/*.conf; do
         name=${drop_in#"$placed/"}
-        if [ "${name##*/}" = "$device.conf" ] || [ -e "$UNITS/$name" ]; then
+        if [ -e "$UNITS/$name" ]; then
+            place "$drop_in" "$UNITS/$name"
+        elif [ "${name##*/}" = "$device.conf" ]; then
+            unsettle
+            mkdir -p "$PLACE/before"
+            echo "$name" >> "$PLACE/before/drop-ins"
             place "$drop_in" "$UNITS/$name"
         fi
     done
@@ -167,7 +209,7 @@ start() {
         say "systemd does not run here; $product starts with the next boot"
     elif [ -n "$needed" ] && [ ! -e "$needed" ]; then
         say "$product waits for $needed; once it is there: systemctl start $product"
-    elif [ "$was" = stopped ]; then
+    elif [ "$was" = stopped ] && [ "$(systemctl is-active "$service")" = inactive ]; then
         say "$product was stopped, and stays so; start it with: systemctl start $product"
     else
         say "starting $product, and watching it for $SETTLED_S s"

@@ -22,7 +22,8 @@ def releases(tmp_path: Path) -> Path:
     for name in ("first", "second", "third"):
         (tmp_path / "releases" / name / "units").mkdir(parents=True)
         (tmp_path / "releases" / name / ".complete").touch()
-    (tmp_path / "bin").mkdir()
+    for folder in ("bin", "units"):
+        (tmp_path / folder).mkdir()
     (tmp_path / "current").symlink_to("releases/second")
     (tmp_path / "previous").symlink_to("releases/first")
     return tmp_path
@@ -70,7 +71,7 @@ def test_what_is_placed_has_its_content_on_the_disk_before_its_name(tmp_path: Pa
     subprocess.run([*watch, *place], check=True)
 
     calls = [
-        line.split()[1].partition("(")[0] for line in trace.read_text().splitlines() if "toml.new" in line
+        line.split()[1].partition("(")[0] for line in trace.read_text().splitlines() if "toml.placing" in line
     ]
     assert [call.rstrip("at2") for call in calls] == ["fsync", "rename"]
 
@@ -162,7 +163,7 @@ def test_a_note_that_is_not_whole_tells_nothing(releases: Path, note: str) -> No
         (["state"], "install", "box"),
         (["units/promptd.service", "fleet"], "uninstall", "box"),
         (["units/promptd-fleet.service", "state"], "uninstall", "fleet"),
-        (["fleet"], "uninstall", "fleet"),
+        (["fleet"], "uninstall", "unknown"),
         (["fleet"], "install", "unknown"),
         (["fleet", "state"], "uninstall", "unknown"),
     ],
@@ -177,6 +178,39 @@ def test_what_a_machine_is_shows_in_its_units_and_folders(
     told = subprocess.run(look, capture_output=True, text=True, check=True).stdout
 
     assert told.strip() == role
+
+
+@pytest.mark.parametrize("product", ["promptd", "promptd-fleet"])
+def test_a_first_installation_that_was_cut_off_has_noted_what_it_is_of(tmp_path: Path, product: str) -> None:
+    done(tmp_path, f"product={product}", "remember", "unsettle")
+    (tmp_path / "fleet").mkdir()
+
+    look = installing(tmp_path, f"FLEET={tmp_path}/fleet; role_here")
+    told = subprocess.run(look, capture_output=True, text=True, check=True).stdout
+
+    assert told.strip() == ("box" if product == "promptd" else "fleet")
+
+
+def test_what_was_added_for_a_device_goes_where_nothing_comes_up_with_it(releases: Path) -> None:
+    for release in ("second", "third"):
+        folder = releases / "releases" / release / "units/promptd.service.d"
+        folder.mkdir()
+        (folder / "jetson.conf").touch()
+
+    done(releases, ONLY_SECOND, "device=jetson", UPGRADE)
+
+    assert not (releases / "units/promptd.service.d/jetson.conf").exists()
+    assert not (releases / "before").exists()
+
+
+def test_where_the_release_before_does_not_come_up_either_the_one_before_it_can_be_reached(
+    releases: Path,
+) -> None:
+    done(releases, GOES_WRONG, UPGRADE)
+
+    done(releases, COMES_UP, ROLLBACK)
+
+    assert linked(releases)[0] == "first"
 
 
 def test_a_release_that_is_removed_is_incomplete_first(releases: Path) -> None:

@@ -6,6 +6,7 @@ A kernel of today has one hierarchy (version 2). Others have controllers in hier
 and then systemd in a box needs the one of `memory` for MemoryMax= (`FIRST_PROCESS` in machine.py).
 """
 
+import contextlib
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,9 +53,10 @@ def remove_what_is_left() -> None:
     left = {group.name for hierarchy in HIERARCHIES for group in hierarchy.glob("promptd-*")}
     for name in left:
         groups = [hierarchy / name for hierarchy in HIERARCHIES]
-        if all(map(_is_empty, groups)):
-            for group in groups:
-                _remove(group)
+        with contextlib.suppress(FileNotFoundError):  # another run removes its own meanwhile
+            if all(map(_is_empty, groups)):
+                for group in groups:
+                    _remove(group)
 
 
 def _is_empty(group: Path) -> bool:

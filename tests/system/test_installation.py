@@ -129,6 +129,24 @@ def test_settings_with_a_mistake_are_told_and_touch_nothing_that_runs(
     assert Service(machine, "promptd").main_pid == before
 
 
+def test_settings_with_which_nothing_comes_up_are_taken_back(
+    boxes: Boxes, installed: Path, bundle: Bundle
+) -> None:
+    machine = boxes.boot("astray", installed)
+    bundle.unpack(machine)
+    own = machine.run("cat", "/etc/promptd/promptd.toml")
+    lost = "[broker]\nurl = 'mqtts://broker.lan'\nca_file = '/nonexistent.pem'\n"
+    machine.write(f"{PLACE}/promptd.toml", lost)
+
+    done = machine.try_to_run(
+        f"{PLACE}/install.sh", "install", "--settings", f"{PLACE}/promptd.toml", timeout_s=SETTLED_S * 2
+    )
+
+    assert (done.returncode, "runs again" in done.stderr) == (1, True)
+    assert machine.run("cat", "/etc/promptd/promptd.toml") == own
+    assert status(machine)["promptd.service"] == "active"
+
+
 def test_an_upgrade_runs_the_new_release_and_keeps_the_one_before(upgraded: Upgrade) -> None:
     units = dict.fromkeys(("promptd.service", "promptd-engine.service", "promptd-engine.socket"), "active")
 
@@ -226,8 +244,10 @@ def test_a_purge_after_an_uninstallation_removes_the_provisioning_service_that_w
     bundle.do(machine, "install", "--fleet")
     bundle.do(machine, "uninstall")
 
-    bundle.do(machine, "uninstall", "--purge")
+    refused = machine.try_to_run(f"{PLACE}/install.sh", "uninstall", "--purge")
+    bundle.do(machine, "uninstall", "--purge", "--fleet")
 
+    assert (refused.returncode, "say --fleet if that is meant" in refused.stderr) == (1, True)
     assert not machine.path("/var/lib/promptd-fleet").exists()
     assert "promptd-fleet" not in machine.run("cat", "/etc/passwd")
 
