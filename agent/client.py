@@ -145,7 +145,10 @@ class Client:
     def _last_words(self) -> str:
         status = self.reports.get("status")
         if status is None:
-            return f"it has never been seen on this broker ({self._topics.status} is empty)"
+            return (
+                f"it has never been seen on this broker, or it was revoked, or we may not ask it "
+                f"({self._topics.status} is empty)"
+            )
         return f"its status is {status['state']} since {status['since']} {status['reason']}".rstrip()
 
     def _hear(self, answer: "_Answer", timeout_s: float) -> dict[str, Any] | None:

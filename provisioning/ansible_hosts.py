@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from agent.wire.errors import ConfigError
 from provisioning.bundle import settings_file
-from provisioning.claims import CERTIFICATE, KEY, claim_for
+from provisioning.claims import CERTIFICATE, KEY
 from provisioning.facts import trusted_file
 from provisioning.fleet import Fleet
 
@@ -48,7 +48,7 @@ def _host(fleet: Fleet, name: str, address: str) -> dict[str, Any]:
 
 def _claim(fleet: Fleet, name: str) -> dict[str, str]:
     """Return where the claim lies that lets a box in; a box with a certificate has no use for one."""
-    folder = fleet.places.claim(claim_for(fleet, name))
+    folder = fleet.places.claim(fleet.inventory.claim_for(name, time.time()))
     if not (folder / CERTIFICATE).exists():
         return {}
     return {

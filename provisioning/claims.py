@@ -8,7 +8,6 @@ from agent.wire.errors import ConfigError
 from provisioning.bundle import InstallBundle, archive
 from provisioning.facts import Facts, told_to
 from provisioning.fleet import Fleet
-from provisioning.inventory import Claim, FleetDevice
 from provisioning.written import write
 
 TOKEN_BYTES = 20
@@ -44,21 +43,13 @@ def new_tokens(fleet: Fleet, claim: str, count: int) -> list[str]:
     return made
 
 
-def claim_for(fleet: Fleet, device: str) -> str:
-    """Return the claim whose certificate a bundle for this device carries; empty when none lets it in."""
-    entry = fleet.inventory.devices[device]
-    fitting = [name for name, claim in fleet.inventory.claims.items() if _lets_in(claim, entry)]
-    own_group = [name for name in fitting if fleet.inventory.claims[name].group == entry.group]
-    return next(iter((*own_group, *fitting)), "")
-
-
 def carried(fleet: Fleet, device: str) -> dict[str, bytes]:
     """Return the claim's files for a bundle, with a token of its own; nothing where none lets the device in.
 
     Raises:
         ClaimError: the claim has no certificate yet.
     """
-    claim = claim_for(fleet, device)
+    claim = fleet.inventory.claim_for(device, time.time())
     if not claim:
         return {}
     folder = fleet.places.claim(claim)
@@ -79,10 +70,6 @@ def write_bundle(
     """
     contents = told_to(fleet, device, facts.authorities) | carried(fleet, device)
     write(to.absolute(), archive(contents, installs))
-
-
-def _lets_in(claim: Claim, device: FleetDevice) -> bool:
-    return claim.expires_at.timestamp() > time.time() and (bool(device.serial) or claim.needs == "token")
 
 
 def _read(path: Path, claim: str) -> bytes:

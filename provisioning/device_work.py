@@ -8,7 +8,7 @@ from agent.wire.errors import AgentError
 from provisioning import onbox
 from provisioning.authority.registrar import Registrar, revoked_meanwhile
 from provisioning.bundle import InstallBundle, archive
-from provisioning.facts import BEGUN, CERTIFIED, DONE, INSTALLED, STARTED, Facts, told_to
+from provisioning.facts import BEGUN, CERTIFIED, DONE, INSTALLED, PROMPTD, STARTED, Facts, told_to
 from provisioning.fleet import Fleet
 from provisioning.plan import installed_digest
 from provisioning.reach import Reach
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from provisioning.apply import Watch
 
 READY_TIMEOUT_S = 120.0
-PROMPTD = "promptd"
-"""The step whose mark says which install bundles a box has been offered."""
 
 
 class DeviceWork:
@@ -45,7 +43,7 @@ class DeviceWork:
             ReachError: the box is away, or something failed on it.
         """
         box, told = self._reach(device), told_to(self._fleet, device, self._facts.authorities)
-        wanted = "+".join(bundle.digest for bundle in self._facts.installs)
+        wanted = self._facts.offered(device)
         bundles: tuple[InstallBundle, ...] = ()
         if wanted != self._facts.mark(device, PROMPTD):
             self._watch.begun(device, "asking what kind of machine it is")
@@ -55,7 +53,7 @@ class DeviceWork:
         box.run(onbox.UNPACK_AND_PROVISION, archive(told, bundles))
         self._fleet.registry.mark(device, STARTED, BEGUN)
         self._fleet.registry.mark(device, PROMPTD, wanted)
-        mark = installed_digest(self._facts.told[device], self._facts.installs)
+        mark = installed_digest(self._facts.told[device], wanted)
         self._fleet.registry.mark(device, INSTALLED, mark)
 
     def certify(self, device: str) -> None:

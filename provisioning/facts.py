@@ -17,6 +17,8 @@ BROKER = "the broker"
 BROUGHT, BUNDLED, INSTALLED, REVOCATIONS, HOSTS = "brought", "bundled", "installed", "revocations", "hosts"
 CERTIFIED, STARTED = "certified", "started"
 """Steps that leave a mark."""
+PROMPTD = "promptd"
+"""The step whose mark says which install bundles a box has been offered."""
 BEGUN, DONE = "begun", "done"
 """What the marks of `certified` and `started` say: a certificate that was signed may not have come to the
 box, and a box that was set up may not have become ready."""
@@ -33,8 +35,8 @@ class Facts:
     """Whom the fleet trusts, PEM; empty when the authority has not been made yet."""
     devices: dict[str, Device]
     """Who belongs to the fleet, by name."""
-    enrolled: frozenset[str]
-    """Who came by a claim, also if he left again."""
+    claimed: frozenset[str]
+    """Devices that a claim lets in, so that they can enrol by themselves."""
     latest: dict[str, Certificate]
     """The newest certificate of every holder, good or not."""
     keepings: tuple[Keeping, ...]
@@ -51,6 +53,10 @@ class Facts:
     bundles: frozenset[str] = frozenset()
     """Devices whose bundle lies in the fleet's folder."""
 
+    def offered(self, device: str) -> str:
+        """Return the digests of the bundles for a device; where there are none here, of the last ones."""
+        return "+".join(bundle.digest for bundle in self.installs) or self.mark(device, PROMPTD)
+
     def mark(self, subject: str, step: str) -> str:
         """Return with what a step was done last; empty when it never was."""
         mark = self.marks.get((subject, step))
@@ -66,12 +72,12 @@ def look(fleet: Fleet, dist: Path) -> Facts:
     authorities = known_authorities(fleet)
     latest = {each.holder: each for each in fleet.registry.certificates()}
     keeping = keepings(fleet.inventory, fleet.places)
-    names = tuple(fleet.inventory.devices)
+    names, now_s = tuple(fleet.inventory.devices), time.time()
     return Facts(
-        now_s=time.time(),
+        now_s=now_s,
         authorities=authorities,
         devices={device.name: device for device in fleet.registry.devices()},
-        enrolled=fleet.registry.enrolled_names(),
+        claimed=frozenset(name for name in names if fleet.inventory.claim_for(name, now_s)),
         latest=latest,
         keepings=keeping,
         kept=frozenset(each.holder for each in keeping if _is_kept(each, latest.get(each.holder))),

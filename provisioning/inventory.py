@@ -173,6 +173,10 @@ class Claim(_Part):
         """The first moment at which the claim is over."""
         return dt.datetime.combine(self.expires + dt.timedelta(days=1), dt.time(), dt.UTC)
 
+    def lets_in(self, device: FleetDevice, now_s: float) -> bool:
+        """Tell whether this device could show at that time what the claim needs."""
+        return self.expires_at.timestamp() > now_s and (bool(device.serial) or self.needs == "token")
+
     def device_name(self, serial: str) -> str:
         """Return what a box with this serial is called; the caller checks that nobody else is."""
         return self.name.replace(NAMED_BY_SERIAL, NEVER_IN_A_NAME.sub("-", serial))
@@ -250,6 +254,13 @@ class Inventory(_Part):
         """Return the name of the device that is listed with this serial; empty when none is."""
         found = (name for name, device in self.devices.items() if serial and device.serial == serial)
         return next(found, "")
+
+    def claim_for(self, device: str, now_s: float) -> str:
+        """Return the claim by which a device can enrol, one of its group first; empty when there is none."""
+        entry = self.devices[device]
+        fitting = [name for name, claim in self.claims.items() if claim.lets_in(entry, now_s)]
+        own_group = [name for name in fitting if self.claims[name].group == entry.group]
+        return next(iter((*own_group, *fitting)), "")
 
     def is_free(self, name: str) -> bool:
         """Tell whether a box that enrols itself may be called so: a fit name, of nobody in this file."""

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from provisioning.bundle import InstallBundle
 from provisioning.facts import (
     BEGUN,
     BROKER,
@@ -78,9 +77,9 @@ def plan(
     return tuple(sorted(steps, key=lambda step: order.index(step.kind)))
 
 
-def installed_digest(told: str, installs: tuple[InstallBundle, ...]) -> str:
+def installed_digest(told: str, offered: str) -> str:
     """Return what the mark of an installed box says: what it was told, and the bundles it was offered."""
-    return "+".join((told, *(bundle.digest for bundle in installs)))
+    return f"{told}+{offered}" if offered else told
 
 
 def is_done(steps: tuple[Step, ...]) -> bool:
@@ -128,7 +127,9 @@ def _registered(inventory: Inventory, facts: Facts, again: frozenset[str]) -> It
             why = "it was asked for" if name in again else "it is new in the inventory"
             yield Step(Kind.REGISTER, name, why)
         elif device.serial not in ("", known.serial):
-            yield Step(Kind.REGISTER, name, f"its serial is {device.serial!r} now, it was {known.serial!r}")
+            serials = f"its serial is {device.serial!r} now, it was {known.serial!r}"
+            is_another = f"; if that is another box, first: promptd-fleet revoke {name}"
+            yield Step(Kind.REGISTER, name, serials + (is_another if known.serial else ""))
         elif device.group != known.group:
             yield Step(Kind.REGISTER, name, f"its group is {device.group!r} now, it was {known.group!r}")
 
@@ -179,7 +180,7 @@ def _broker(facts: Facts, steps: list[Step]) -> Iterator[Step]:
 def _device(name: str, device: FleetDevice, facts: Facts, ssh: Ssh, *, is_again: bool) -> Iterator[Step]:
     latest = facts.latest.get(name)
     if latest and latest.revoked_s is not None and not is_again:
-        is_ours = ssh.installs if device.address else name not in facts.enrolled
+        is_ours = ssh.installs if device.address else name not in facts.claimed
         yield Step(Kind.LOOK, name, _revoked(latest, f"{'apply --again' if is_ours else 'readmit'} {name}"))
         return
     is_certified = latest is not None and latest.is_good(facts.now_s)
@@ -194,11 +195,11 @@ def _by_ssh(
     name: str, latest: Certificate | None, facts: Facts, *, is_again: bool, is_certified: bool
 ) -> Iterator[Step]:
     installed = facts.mark(name, INSTALLED)
-    is_installed = installed == installed_digest(facts.told[name], facts.installs)
+    is_installed = installed == installed_digest(facts.told[name], facts.offered(name))
     is_brought = facts.mark(name, CERTIFIED) != BEGUN
     has_pair = is_certified and is_brought and not is_again
     if not is_installed:
-        yield Step(Kind.INSTALL, name, _why_installed(is_again=is_again, is_known=bool(installed)))
+        yield Step(Kind.INSTALL, name, _why_installed(name, facts, is_again=is_again))
     if not has_pair:
         yield Step(Kind.CERTIFY, name, _why_certified(latest, is_again=is_again, is_brought=is_brought))
     if not is_installed or not has_pair:
@@ -207,10 +208,13 @@ def _by_ssh(
         yield Step(Kind.START, name, "it did not become ready")
 
 
-def _why_installed(*, is_again: bool, is_known: bool) -> str:
+def _why_installed(name: str, facts: Facts, *, is_again: bool) -> str:
+    missing = "" if facts.offered(name) else "; there is no bundle in --dist, so it must have promptd already"
     if is_again:
-        return "it was asked for"
-    return "promptd or its settings change" if is_known else "it was never set up"
+        return f"it was asked for{missing}"
+    return (
+        "promptd or its settings change" if facts.mark(name, INSTALLED) else f"it was never set up{missing}"
+    )
 
 
 def _why_certified(latest: Certificate | None, *, is_again: bool, is_brought: bool) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from agent.host.sqlite_faults import is_damaged, may_pass, told
 from agent.wire.errors import AgentError, ConfigError
-from provisioning.registry_rows import INVENTORY, Certificate, Device, Mark, Token, token_digest
+from provisioning.registry_rows import Certificate, Device, Mark, Token, token_digest
 from provisioning.roles import Role
 
 SCHEMA = Path(__file__).with_name("schema")
@@ -185,11 +185,6 @@ class Registry:
     def enrolled(self, claim: str) -> int:
         """Return how many devices a claim has ever let in; those that left again count too."""
         return int(self._rows("SELECT count(*) FROM device WHERE origin = ?", (claim,))[0][0])
-
-    def enrolled_names(self) -> frozenset[str]:
-        """Return who came by a claim; those that left again count too."""
-        rows = self._rows("SELECT name FROM device WHERE origin != ?", (INVENTORY,))
-        return frozenset(name for (name,) in rows)
 
     def add_token(self, token: str, claim: str, expires_s: float, now_s: float | None = None) -> None:
         """Keep the digest of a new token."""

@@ -23,7 +23,7 @@ from agent.identity.pair import Pair, Pairs
 from agent.identity.rests import Rests, jittered
 from agent.identity.trial import Admitted, Failed, Spared, Trials, Verdict
 from agent.settings import BrokerSettings
-from agent.wire.certificates import REVOKED, CertificateReply, CertificateRequest, digest_of
+from agent.wire.certificates import CertificateReply, CertificateRequest, digest_of
 from agent.wire.errors import AgentError
 from agent.wire.events import event
 from agent.wire.packets import Delivery, Publication, Publish
@@ -92,7 +92,7 @@ class Rotation:
         self._untold: deque[Publication] = deque(maxlen=MAX_UNTOLD)
         self._use(pair)
         self._trials = Trials(pair, self._tell, around.reconnect)
-        self._is_enrolling = self._is_revoked = False
+        self._is_enrolling = False
         self._candidate = pairs.next
         self._admitted: Pair | None = None
         self._trial_ends_s = self._ask_at_s = 0.0
@@ -110,12 +110,10 @@ class Rotation:
 
     def connected(self) -> None:
         """Hear that the broker let us in; called on the network thread."""
-        self._is_revoked = False
         self._trials.connected()
 
     def disconnected(self, reason: str) -> None:
         """Hear that there is no link; called on the network thread."""
-        self._is_revoked = REVOKED in reason  # somebody may have let the box in again by its claim
         self._trials.disconnected(reason)
 
     def received(self, delivery: Delivery) -> None:
@@ -189,7 +187,8 @@ class Rotation:
                 self._heard(news)
 
     def _go_on(self, now: dt.datetime) -> None:
-        is_linked, is_shut_out = self._trials.is_linked, self._life.is_over(now) or self._is_revoked
+        is_linked = self._trials.is_linked
+        is_shut_out = self._life.is_over(now) or self._trials.is_revoked
         if self._trials.is_waiting:
             if time.monotonic() >= self._trial_ends_s:
                 self._trial_ends_s += TRIAL_S
@@ -200,7 +199,7 @@ class Rotation:
             self._promote(self._admitted)
         elif self._candidate and (is_linked or (is_shut_out and self._candidate.is_valid(now))):
             self._try(self._candidate)
-        elif is_shut_out and not is_linked and self._around.enrol:
+        elif is_shut_out and not is_linked and self._around.enrol:  # somebody may have let us in again
             self._enrol(self._around.enrol)
         elif is_linked and now >= self._life.due(self._renew_at):
             self._ask()

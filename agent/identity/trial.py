@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from agent.identity.pair import Pair
 from agent.settings import BrokerSettings
-from agent.wire.certificates import NOT_ACCEPTED
+from agent.wire.certificates import NOT_ACCEPTED, REVOKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,13 @@ class Trials:
         self._tried: Pair | None = None
         self._doubted: Failed | None = None
         self._given_up = ""
+        self._revoked: Pair | None = None
         self.is_linked = False
+
+    @property
+    def is_revoked(self) -> bool:
+        """Whether the broker calls the pair in use revoked; a pair of before does not count."""
+        return self._revoked is self._used
 
     @property
     def is_waiting(self) -> bool:
@@ -81,7 +87,7 @@ class Trials:
 
     def connected(self) -> None:
         """Hear that the broker let us in."""
-        self.is_linked = True
+        self.is_linked, self._revoked = True, None
         doubted, self._doubted = self._doubted, None
         if self._linked is self._tried:
             self._used, self._tried = self._linked, None
@@ -92,6 +98,7 @@ class Trials:
     def disconnected(self, reason: str) -> None:
         """Hear that there is no link; the old pair is back in use at once."""
         self.is_linked = False
+        self._revoked = self._linked if REVOKED in reason else None
         if self._linked is self._tried:
             self._doubted, self._tried = Failed(self._linked, self._given_up or reason), None
             self._reconnect()

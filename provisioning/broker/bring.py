@@ -13,7 +13,7 @@ from provisioning.bundle import contents_digest
 from provisioning.facts import BROKER, BROUGHT
 from provisioning.fleet import Fleet
 from provisioning.inventory import Inventory
-from provisioning.reach import Reach
+from provisioning.reach import Reach, ReachError
 from provisioning.registry import Registry
 from provisioning.written import write
 
@@ -64,6 +64,26 @@ def bring_to_broker(fleet: Fleet) -> None:
         if fleet.inventory.broker.folder:
             _copy(fleet.inventory, files, _next_generation(fleet.registry))
         fleet.registry.mark(BROKER, BROUGHT, contents_digest(files))
+
+
+def refuse_an_old_copy(fleet: Fleet) -> None:
+    """See at the broker that no other copy of this fleet went on: what we sign, that one cannot revoke.
+
+    A broker that is away tells nothing; what has to be brought there fails by itself.
+
+    Raises:
+        ReachError: another copy has brought the broker newer files.
+    """
+    broker = fleet.inventory.broker
+    if not broker.folder:
+        return
+    file = f"{broker.folder}/{GENERATION}"
+    try:
+        there = Reach(fleet.inventory.ssh, broker.address).run(f"cat {shlex.quote(file)}").decode().strip()
+    except ReachError:
+        return
+    if there.isdecimal() and int(there) > int(fleet.registry.marked(BROKER, GENERATION) or 0):
+        raise ReachError(OTHERS.format(file=file))
 
 
 def _next_generation(registry: Registry) -> int:

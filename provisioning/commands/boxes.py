@@ -49,10 +49,12 @@ def sign(
     Example: promptd-fleet sign box-3 box-3.csr > reply.json
     """
     from provisioning.authority.registrar import Registrar  # noqa: PLC0415 -- as above
+    from provisioning.broker.bring import refuse_an_old_copy  # noqa: PLC0415 -- as above
 
     text = sys.stdin.read() if str(request) == "-" else _text(request)
     with open_fleet(inventory) as fleet:
         _known(fleet, device)
+        refuse_an_old_copy(fleet)
         registrar = Registrar(fleet)
         registrar.enlist(device)
         typer.echo(registrar.certify(device, text).model_dump_json())

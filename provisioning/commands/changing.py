@@ -68,11 +68,13 @@ def apply(
     from provisioning.apply import Applying  # noqa: PLC0415 -- as above
     from provisioning.authority import making  # noqa: PLC0415 -- as above
     from provisioning.authority.registrar import Registrar  # noqa: PLC0415 -- as above
+    from provisioning.broker.bring import refuse_an_old_copy  # noqa: PLC0415 -- as above
     from provisioning.facts import look  # noqa: PLC0415 -- as above
     from provisioning.plan import SIGNED  # noqa: PLC0415 -- as above
     from provisioning.plan import plan as planned  # noqa: PLC0415 -- as above
 
     with open_fleet(inventory) as fleet, _alone(fleet):
+        refuse_an_old_copy(fleet)
         if making.is_missing(fleet):
             typer.echo(making.make(fleet, root_passphrase_file), err=True)
         registrar = Registrar(fleet)

@@ -14,6 +14,7 @@ from agent.identity.pair import Pair, Pairs
 from agent.identity.request import Pending
 from agent.identity.trial import Failed, Trials, Verdict
 from agent.settings import BrokerSettings
+from agent.wire.certificates import REVOKED
 from agent.wire.errors import ConfigError
 
 OVER_DAYS = 1.2e-11
@@ -190,3 +191,14 @@ def test_a_valid_pair_that_waits_is_tried_before_the_claim_when_the_old_one_is_o
 
     used = rotation.credentials(BrokerSettings(url="mqtts://127.0.0.1:1"))
     assert used.cert_file == waiting.cert_file
+
+
+def test_a_pair_that_is_no_longer_in_use_is_not_held_against_the_new_one() -> None:
+    old, new = Pair(Path("old")), Pair(Path("new"))
+    trials = Trials(old, lambda _: None, reconnect=lambda: None)
+    trials.credentials(BrokerSettings())
+
+    trials.use(new)
+    trials.disconnected(f"the broker does not accept our certificate ({REVOKED})")
+
+    assert not trials.is_revoked

@@ -168,6 +168,20 @@ def test_changed_settings_are_brought_without_installing_again(
     assert planned() == []
 
 
+def test_where_no_bundle_lies_here_nothing_is_taken_back(farm: Farm, apply: Apply, planned: Plan) -> None:
+    farm.write({"box-1": {}})
+    apply()
+    bundle = next(farm.dist.iterdir())
+    aside = bundle.rename(farm.folder / bundle.name)
+
+    without = planned()
+    farm.write({"box-1": {"settings": {"telemetry": {"interval_s": 9}}}})
+    apply()
+    aside.rename(bundle)
+
+    assert (without, planned()) == ([], [])
+
+
 def test_a_new_install_bundle_is_brought_to_every_device(farm: Farm, apply: Apply) -> None:
     farm.write({"box-1": {}, "box-2": {}})
     apply()

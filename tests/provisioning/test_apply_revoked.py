@@ -7,13 +7,15 @@ import pytest
 from cryptography import x509
 from rig.applying import Apply, Plan
 from rig.farm import Farm
+from rig.requests import new_key, pem_of, request_of
 
 from agent.wire.errors import AgentError
 from provisioning.apply import Quiet
 from provisioning.authority.registrar import Registrar
 from provisioning.broker.cut_off import cut_off
+from provisioning.facts import look
 from provisioning.fleet import open_fleet
-from provisioning.plan import Kind
+from provisioning.plan import Kind, plan
 
 CLIENT = "clients:\n  dashboard: {groups: [presses]}\n"
 
@@ -71,6 +73,21 @@ def test_a_revocation_that_the_broker_is_not_told_is_told_to_the_operator(farm: 
         registrar.revoke("box-1", "stolen")
         with pytest.raises(AgentError, match="the broker does not know: cannot write"):
             cut_off(fleet, registrar)
+
+
+def test_a_revoked_box_that_a_claim_lets_in_comes_back_by_readmit(farm: Farm, apply: Apply) -> None:
+    claim = "claims:\n  line-7: {expires: 2099-01-31, limit: 10, needs: both}\n"
+    farm.write({"box-1": {"address": "", "serial": "S1"}, "box-2": {"address": ""}}, claim)
+    apply()
+
+    with open_fleet(farm.inventory) as fleet:
+        for name in ("box-1", "box-2"):
+            Registrar(fleet).certify(name, pem_of(request_of(new_key(), name)))
+            Registrar(fleet).revoke(name, "stolen")
+        steps = plan(fleet.inventory, look(fleet, farm.dist))
+
+    advice = {step.subject: step.why for step in steps if step.kind is Kind.LOOK}
+    assert ("readmit box-1" in advice["box-1"], "apply --again box-2" in advice["box-2"]) == (True, True)
 
 
 def leave_it_to_others(farm: Farm) -> None:

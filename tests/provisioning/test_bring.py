@@ -10,7 +10,7 @@ import pytest
 from rig.plant import Plant
 
 from agent.host.lock import hold
-from provisioning.broker.bring import bring_to_broker
+from provisioning.broker.bring import bring_to_broker, refuse_an_old_copy
 from provisioning.fleet import open_fleet
 from provisioning.reach import ReachError
 
@@ -66,6 +66,16 @@ def test_a_fleet_whose_broker_lost_its_files_brings_them_anew(plant: Plant) -> N
     bring_to_broker(plant.fleet)
 
     assert plant.rules() == before
+
+
+def test_an_old_copy_of_a_fleet_is_known_before_it_signs_anything(plant: Plant, tmp_path: Path) -> None:
+    bring_to_broker(plant.fleet)
+    old = shutil.copytree(plant.folder, tmp_path / "old")
+    bring_to_broker(plant.fleet)
+
+    refuse_an_old_copy(plant.fleet)
+    with open_fleet(old / "fleet.yaml") as fleet, pytest.raises(ReachError, match="another copy"):
+        refuse_an_old_copy(fleet)
 
 
 def test_a_number_that_is_none_is_written_anew(plant: Plant) -> None:
