@@ -102,6 +102,7 @@ bring_back_before() {
         while read -r drop_in; do rm -f "$UNITS/$drop_in"; done < "$PLACE/before/drop-ins"
     fi
     device=''
+    rm -rf "$PLACE/before" # what a person writes from here on is his
 }
 
 # Makes a complete release the one that runs, and goes back to the one that ran if it does not come up.
