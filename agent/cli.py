@@ -57,6 +57,16 @@ def run(config: Config = None, context_length: ContextLength = None) -> None:
 
 
 @app.command()
+def check(config: Config = None) -> None:
+    """Check the settings and say every mistake; starts nothing and writes nothing.
+
+    Example: promptd check --config ./promptd.toml
+    """
+    load(config)
+    typer.echo("all is well")
+
+
+@app.command()
 def enrol(
     config: Config = None,
     *,

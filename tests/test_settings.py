@@ -1,6 +1,8 @@
 """Settings: read once, checked, and every mistake is one sentence that says what to do."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -190,3 +192,16 @@ def test_a_port_that_cannot_be_is_refused_at_the_start(monkeypatch: pytest.Monke
 
     with pytest.raises(ConfigError, match="1 to 65535"):
         load()
+
+
+def test_check_names_every_mistake_and_writes_nothing(file: Path, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    file.write_text("[engine]\nmodl = 'demo'\n[queue]\ncapacity = 0\n")
+    command = [sys.executable, "-m", "agent.cli", "check", "--config", str(file)]
+    environment = os.environ | {"STATE_DIRECTORY": str(state)}
+
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 78
+    assert ("did you mean engine.model" in done.stderr, "queue.capacity" in done.stderr) == (True, True)
+    assert not state.exists()

@@ -133,7 +133,7 @@ check_bundle() {
 # Before they replace what a box runs with.
 check_settings() {
     [ -n "$settings" ] || return 0
-    STATE_DIRECTORY=$STATE "$PLACE/releases/$release/bin/promptd" identity show --config "$settings" > /dev/null ||
+    STATE_DIRECTORY=$STATE "$PLACE/releases/$release/bin/promptd" check --config "$settings" > /dev/null ||
         fail "$settings has a mistake; what runs here was not touched"
 }
 
