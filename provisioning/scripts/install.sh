@@ -110,6 +110,7 @@ install() {
     [ -d "$here/wheels" ] || fail "there are no wheels beside $0; run the install.sh of an unpacked bundle"
     [ -z "$device" ] || [ -f "$here/units/promptd-engine.service.d/$device.conf" ] ||
         fail "there is no drop-in for $device; --device takes nvidia or jetson"
+    [ -z "$settings" ] || [ -f "$settings" ] || fail "$settings is not a file"
     [ -z "$credentials" ] || [ -d "$credentials" ] || fail "there is no folder $credentials"
     release=$(cat "$here/VERSION")
     remember
@@ -145,11 +146,10 @@ place_accounts() {
 }
 
 place_settings() {
-    rm -f "$SETTINGS"/*.placing "$SETTINGS"/credentials/*.placing # of an attempt that was cut off
-    if [ -n "$settings" ] && ! cmp -s "$settings" "$SETTINGS/promptd.toml"; then
-        keep_before "$SETTINGS/promptd.toml"
-        place "$settings" "$SETTINGS/promptd.toml"
-    fi
+    for name in promptd.toml ca.pem credentials/claim.pem credentials/claim.key credentials/token; do
+        rm -f "$SETTINGS/$name.placing" # of an attempt that was cut off
+    done
+    if [ -n "$settings" ] && ! cmp -s "$settings" "$SETTINGS/promptd.toml"; then replace_settings "$settings"; fi
     for name in claim.pem claim.key token; do
         [ -z "$credentials" ] || [ ! -e "$credentials/$name" ] || place "$credentials/$name" "$SETTINGS/credentials/$name" 600
     done
@@ -176,15 +176,22 @@ status() {
     echo "release: $release"
     echo "before: $(release_of previous)"
     remember
-    is_settled || echo "unfinished: ${noted:-upgrade}, release ${goal:-$release}; run it again, or roll back"
+    is_settled || echo "unfinished: ${noted:-upgrade} of release ${goal:-$release}; run it again, or $(way_out)"
     for unit in $service $parts; do
         echo "$unit: $(systemctl is-active "$unit" 2> /dev/null || true)"
     done
 }
 
+way_out() {
+    case $noted in
+        uninstall) echo install ;;
+        *) echo rollback ;;
+    esac
+}
+
 uninstall() {
     release=$(release_of current) ran='' earlier='' was=running
-    (unsettle) 2> /dev/null || true # on a full disk too
+    (unsettle && bring_settings_back) 2> /dev/null || true # what was never tried is not kept; on a full disk it is
     say "stopping and removing $product"
     # shellcheck disable=SC2086 # a list of units
     ! is_booted || systemctl stop $service $parts 2> /dev/null || true
@@ -197,8 +204,9 @@ uninstall() {
     for folder in "$PLACE"/releases/*; do
         [ ! -e "$folder" ] || remove_release "$folder"
     done
-    rm -f "$ACCOUNTS/$product.conf" "$ACCOUNTS/$product.conf.placing"
-    rm -f "$FOLDERS/$product.conf" "$FOLDERS/$product.conf.placing"
+    for name in promptd promptd-fleet; do # only one of them is installed
+        rm -f "$ACCOUNTS/$name.conf" "$ACCOUNTS/$name.conf.placing" "$FOLDERS/$name.conf" "$FOLDERS/$name.conf.placing"
+    done
     for folder in "$UNITS" "$(dirname "$UNITS")" "$ACCOUNTS" "$FOLDERS"; do
         rmdir "$folder" 2> /dev/null || true # others may have something there
     done

@@ -56,9 +56,13 @@ remove_release() {
 # A change that was cut off has noted how it was before it, and what it was `noted` for: a verb and its `goal`.
 remember() {
     noted='' goal='' ran=$(release_of current) earlier=$(release_of previous) was=running
+    is_complete "$ran" || ran=$earlier
     if [ ! -e "$UNITS/$service" ] || ! is_complete "$ran"; then ran=''; fi # what an uninstallation has left
     if [ -n "$ran" ] && is_booted && [ "$(systemctl is-active "$service")" = inactive ]; then was=stopped; fi
-    [ -e "$PLACE/unsettled" ] || return 0
+    if is_settled; then
+        rm -rf "$PLACE/before" 2> /dev/null || true # of a change that was just finished
+        return
+    fi
     read -r word_1 word_2 word_3 word_4 word_5 _ < "$PLACE/unsettled" || true
     [ "$word_5" = running ] || [ "$word_5" = stopped ] || return 0 # not whole
     noted=$word_1 goal=$word_2 ran=${word_3#-} earlier=${word_4#-} was=$word_5
@@ -79,30 +83,45 @@ is_settled() {
 }
 
 settled() {
-    rm -rf "$PLACE/before" "$PLACE"/*.new
     rm -f "$PLACE/unsettled"
+    rm -rf "$PLACE/before" "$PLACE"/*.new
 }
 
-# Keeps settings of before a change; those of before the first attempt, where one was cut off.
-keep_before() {
-    [ -e "$1" ] && [ ! -e "$PLACE/before/${1##*/}" ] || return 0
+# Lays settings down, and keeps those of before the first attempt, where one was cut off.
+replace_settings() {
     unsettle
     mkdir -p "$PLACE/before"
-    cp -p "$1" "$PLACE/before/${1##*/}.new"
-    sync "$PLACE/before/${1##*/}.new"
-    mv "$PLACE/before/${1##*/}.new" "$PLACE/before/${1##*/}"
+    if [ ! -e "$PLACE/before/kept" ]; then
+        if [ -e "$SETTINGS/promptd.toml" ]; then cp "$SETTINGS/promptd.toml" "$PLACE/before/promptd.toml"; fi
+        sync
+        touch "$PLACE/before/kept"
+    fi
+    cp "$1" "$PLACE/before/laid-down"
+    place "$1" "$SETTINGS/promptd.toml" 640
 }
 
-bring_back_before() {
-    if [ -e "$PLACE/before/promptd.toml" ]; then
-        place "$PLACE/before/promptd.toml" "$SETTINGS/promptd.toml" 640
+# What a person has written since is his, and stays.
+bring_settings_back() {
+    if [ -e "$PLACE/before/kept" ] && cmp -s "$PLACE/before/laid-down" "$SETTINGS/promptd.toml"; then
+        if [ -e "$PLACE/before/promptd.toml" ]; then
+            place "$PLACE/before/promptd.toml" "$SETTINGS/promptd.toml" 640
+        else
+            rm -f "$SETTINGS/promptd.toml"
+        fi
         systemd-tmpfiles --create "$FOLDERS/$product.conf" # its owner
     fi
-    if [ -e "$PLACE/before/drop-ins" ]; then
-        while read -r drop_in; do rm -f "$UNITS/$drop_in"; done < "$PLACE/before/drop-ins"
-    fi
+    rm -f "$PLACE/before/kept"
+}
+
+has_before() {
+    [ -e "$PLACE/before/kept" ] || [ -e "$PLACE/before/drop-ins" ]
+}
+
+take_drop_ins_back() {
     device=''
-    rm -rf "$PLACE/before" # what a person writes from here on is his
+    [ -e "$PLACE/before/drop-ins" ] || return 0
+    while read -r drop_in; do rm -f "$UNITS/$drop_in"; done < "$PLACE/before/drop-ins"
+    rm -f "$PLACE/before/drop-ins"
 }
 
 # Makes a complete release the one that runs, and goes back to the one that ran if it does not come up.
@@ -113,8 +132,8 @@ change_to() {
     if is_settled && is_up; then
         say "release $1 is installed already"
     elif start; then
-        forget_others
         settled
+        forget_others
         say "release $1 is in place"
     else
         go_back_from "$1"
@@ -122,12 +141,14 @@ change_to() {
 }
 
 go_back_from() {
-    if [ -z "$ran" ] || { [ "$ran" = "$1" ] && [ ! -e "$PLACE/before" ]; }; then
+    if [ -z "$ran" ] || { [ "$ran" = "$1" ] && ! has_before; }; then
+        take_drop_ins_back
         fail "$product does not come up; $why"
     fi
     is_complete "$ran" || fail "release $1 did not come up, and release $ran is gone; $why"
     say "release $1 did not come up; going back to release $ran, with the settings of before"
-    bring_back_before
+    bring_settings_back
+    take_drop_ins_back
     put_in_place "$ran" "$earlier"
     if ! start; then
         verb=retreat && unsettle
@@ -143,14 +164,15 @@ roll_back() {
     case $noted in
         rollback) release=$goal ;;
         retreat) release=$earlier ;;
-        install | upgrade) [ "$goal" = "$ran" ] || release=$ran ;;
+        install | upgrade) if [ "$goal" != "$ran" ] || has_before; then release=$ran; fi ;;
         uninstall) fail "the last uninstall was not finished; run it again, or install" ;;
     esac
     [ -z "$noted" ] || say "the last $noted was not finished"
     [ -n "$noted" ] || [ "$release" != "$ran" ] || release=''
     [ -n "$release" ] || fail "there is no release to go back to"
     is_complete "$release" || fail "release $release is gone; install its bundle"
-    bring_back_before
+    bring_settings_back
+    take_drop_ins_back
     change_to "$release"
 }
 
@@ -172,6 +194,7 @@ place_units() {
     for unit in $service $parts; do
         if [ -e "$placed/$unit" ]; then place "$placed/$unit" "$UNITS/$unit"; else rm -f "$UNITS/$unit"; fi
     done
+    rm -f "$UNITS"/*.service.d/*.placing
     # Drop-ins for a device are there because somebody has asked for them, now or at an earlier install.
     for drop_in in "$placed"/*.service.d/*.conf; do
         name=${drop_in#"$placed/"}

@@ -22,8 +22,9 @@ def releases(tmp_path: Path) -> Path:
     for name in ("first", "second", "third"):
         (tmp_path / "releases" / name / "units").mkdir(parents=True)
         (tmp_path / "releases" / name / ".complete").touch()
-    for folder in ("bin", "units"):
+    for folder in ("bin", "units", "etc"):
         (tmp_path / folder).mkdir()
+    (tmp_path / "promptd.conf").touch()
     (tmp_path / "current").symlink_to("releases/second")
     (tmp_path / "previous").symlink_to("releases/first")
     return tmp_path
@@ -32,6 +33,7 @@ def releases(tmp_path: Path) -> Path:
 def installing(place: Path, words: str) -> list[str]:
     """Return a command that does this with the functions of install.sh, on a box that is not booted."""
     role = f"PLACE={place} UNITS={place}/units COMMANDS={place}/bin device='' service='' parts=''"
+    role += f" SETTINGS={place}/etc FOLDERS={place}"
     given = "product=promptd needed='' command=VERSION why='look there' verb=upgrade release=third"
     script = (SCRIPTS / "install.sh").read_text().replace('main "$@"', "")
     body = f"{script}\n{role} {given}\nis_booted() {{ false; }}\n{words}"
@@ -201,6 +203,32 @@ def test_what_was_added_for_a_device_goes_where_nothing_comes_up_with_it(release
 
     assert not (releases / "units/promptd.service.d/jetson.conf").exists()
     assert not (releases / "before").exists()
+
+
+@pytest.mark.parametrize("before", ["old = 1\n", ""], ids=["settings", "none"])
+@pytest.mark.parametrize("cut", ["start() { exit 0; }", GOES_WRONG])
+def test_settings_of_before_come_back_with_a_roll_back(releases: Path, before: str, cut: str) -> None:
+    own, new = releases / "etc/promptd.toml", releases / "new.toml"
+    new.write_text("new = 1\n")
+    if before:
+        own.write_text(before)
+
+    done(releases, cut, "remember", "release=second", f"replace_settings {new}", "change_to second")
+    done(releases, COMES_UP, ROLLBACK)
+
+    assert (own.read_text() if own.exists() else "") == before
+
+
+def test_what_a_person_has_written_after_a_change_was_cut_off_stays(releases: Path) -> None:
+    own, new = releases / "etc/promptd.toml", releases / "new.toml"
+    own.write_text("old = 1\n")
+    new.write_text("new = 1\n")
+    done(releases, "start() { exit 0; }", "remember", f"replace_settings {new}", "change_to third")
+
+    own.write_text("mine = 1\n")
+    done(releases, COMES_UP, ROLLBACK)
+
+    assert own.read_text() == "mine = 1\n"
 
 
 def test_where_the_release_before_does_not_come_up_either_the_one_before_it_can_be_reached(
