@@ -209,12 +209,10 @@ def _by_ssh(
 
 
 def _why_installed(name: str, facts: Facts, *, is_again: bool) -> str:
+    if facts.mark(name, INSTALLED) and not is_again:
+        return "promptd or its settings change"
     missing = "" if facts.offered(name) else "; there is no bundle in --dist, so it must have promptd already"
-    if is_again:
-        return f"it was asked for{missing}"
-    return (
-        "promptd or its settings change" if facts.mark(name, INSTALLED) else f"it was never set up{missing}"
-    )
+    return ("it was asked for" if is_again else "it was never set up") + missing
 
 
 def _why_certified(latest: Certificate | None, *, is_again: bool, is_brought: bool) -> str:

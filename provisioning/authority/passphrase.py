@@ -42,12 +42,12 @@ def new_passphrase(what: str, file: Path | None) -> bytes:
     """
     if file:
         return _long_enough(_from_file(file))
-    first = _from_person(f"New passphrase of {what}, {SHORTEST_CHARACTERS} characters or more: ")
-    _long_enough(first.encode())
-    if _from_person("Again: ") != first:
+    question = f"New passphrase of {what}, {SHORTEST_CHARACTERS} characters or more: "
+    first = _long_enough(_from_person(question).encode())
+    if _from_person("Again: ").encode() != first:
         raise AuthorityError("the two passphrases differ; nothing was made, try again")
-    _TYPED[what] = first.encode()
-    return _TYPED[what]
+    _TYPED[what] = first
+    return first
 
 
 def issuing_file(folder: Path, given: Path | None) -> Path | None:

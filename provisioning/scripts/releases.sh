@@ -59,10 +59,7 @@ remember() {
     is_complete "$ran" || ran=$earlier
     if [ ! -e "$UNITS/$service" ] || ! is_complete "$ran"; then ran=''; fi # what an uninstallation has left
     if [ -n "$ran" ] && is_booted && [ "$(systemctl is-active "$service")" = inactive ]; then was=stopped; fi
-    if is_settled; then
-        rm -rf "$PLACE/before" 2> /dev/null || true # of a change that was just finished
-        return
-    fi
+    ! is_settled || return 0
     read -r word_1 word_2 word_3 word_4 word_5 _ < "$PLACE/unsettled" || true
     [ "$word_5" = running ] || [ "$word_5" = stopped ] || return 0 # not whole
     noted=$word_1 goal=$word_2 ran=${word_3#-} earlier=${word_4#-} was=$word_5
@@ -72,6 +69,7 @@ unsettle() {
     note="$verb ${release:--} ${ran:--} ${earlier:--} $was $product"
     [ "$note" != "$(cat "$PLACE/unsettled" 2> /dev/null)" ] || return 0
     mkdir -p "$PLACE"
+    ! is_settled || rm -rf "$PLACE/before" # of a change that was finished, and cut off while it cleared up
     echo "$note" > "$PLACE/unsettled.new" || fail "nothing can be written into $PLACE; make room on its disk"
     sync "$PLACE/unsettled.new"
     mv "$PLACE/unsettled.new" "$PLACE/unsettled"
@@ -113,6 +111,11 @@ bring_settings_back() {
     rm -f "$PLACE/before/kept"
 }
 
+bring_back() {
+    bring_settings_back
+    take_drop_ins_back
+}
+
 has_before() {
     [ -e "$PLACE/before/kept" ] || [ -e "$PLACE/before/drop-ins" ]
 }
@@ -147,8 +150,7 @@ go_back_from() {
     fi
     is_complete "$ran" || fail "release $1 did not come up, and release $ran is gone; $why"
     say "release $1 did not come up; going back to release $ran, with the settings of before"
-    bring_settings_back
-    take_drop_ins_back
+    bring_back
     put_in_place "$ran" "$earlier"
     if ! start; then
         verb=retreat && unsettle
@@ -171,8 +173,7 @@ roll_back() {
     [ -n "$noted" ] || [ "$release" != "$ran" ] || release=''
     [ -n "$release" ] || fail "there is no release to go back to"
     is_complete "$release" || fail "release $release is gone; install its bundle"
-    bring_settings_back
-    take_drop_ins_back
+    is_settled || bring_back
     change_to "$release"
 }
 

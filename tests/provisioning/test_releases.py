@@ -257,3 +257,16 @@ def test_a_release_without_the_command_leaves_none_that_leads_nowhere(releases: 
 
     assert is_there
     assert not (releases / "bin/promptd").is_symlink()
+
+
+def test_what_lies_there_of_a_change_that_was_finished_is_not_brought_back(releases: Path) -> None:
+    own, new = releases / "etc/promptd.toml", releases / "new.toml"
+    own.write_text("old = 1\n")
+    new.write_text("new = 1\n")
+    kept = "settled() { rm -f $PLACE/unsettled; }"  # the power goes before the rest
+    done(releases, COMES_UP, kept, "remember", f"replace_settings {new}", "change_to third")
+
+    done(releases, COMES_UP, ROLLBACK)
+
+    assert own.read_text() == "new = 1\n"
+    assert not (releases / "before").exists()

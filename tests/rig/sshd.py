@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from rig.farm import AS_SERVICE
 from rig.mosquitto import free_port
 from rig.process import Child
 
@@ -38,11 +39,6 @@ fi
 [ "$1" = stop ] && exit 0
 setsid {folder}/bin/promptd run > {folder}/agent.log 2>&1 < /dev/null &
 echo $! > "$pid"
-"""
-
-AS_SERVICE = """\
-#!/bin/sh
-STATE_DIRECTORY=$BOX_ROOT/var/lib/promptd exec "$BOX_ROOT/opt/promptd/current/bin/promptd" "$@"
 """
 
 PROMPTD = """\
